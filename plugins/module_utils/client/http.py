@@ -1,0 +1,292 @@
+"""The client: PVE's API as four verbs, with credentials, careful repetition and errors that teach."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Mapping
+from typing import Any, Callable, Optional, Protocol
+from urllib.parse import quote, urlencode
+
+from ansible_collections.homelab.pve.plugins.module_utils.client.errors import (
+    OptionError,
+    PveError,
+    TlsError,
+    TransportError,
+    error_from_answer,
+    is_lock_timeout,
+)
+from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions, check_secret
+from ansible_collections.homelab.pve.plugins.module_utils.client.transport import Answer, Transport
+
+# Seconds to wait before a request is sent again. The first repetition is at once: what it cures is a connection that
+# PVE had closed in the meantime. The others outlast a restart of pveproxy.
+PAUSES = (0.0, 0.5, 2.0)
+# PVE itself has waited 10 seconds for the lock each time.
+LOCK_PAUSES = (1.0, 3.0)
+# A ticket lives two hours.
+TICKET_SECONDS = 110 * 60
+
+_OK = 200
+_RELEASE = re.compile(r"(\d+)\.(\d+)")
+
+Params = Optional[Mapping[str, object]]
+
+
+class Reader(Protocol):
+    """Whatever can read PVE's API. Domain code that only observes asks for this and nothing more."""
+
+    def get(self, path: str, params: Params = None) -> Any:
+        """Return the ``data`` of a GET."""
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """Major and minor release, asked for once."""
+
+    @property
+    def identity(self) -> str:
+        """Who reads: a token id or a user id."""
+
+
+class Client:
+    """A connection to PVE with one set of credentials.
+
+    Paths are raw text (``/access/users/joe@pve``); what has to be percent-encoded in them is. Parameters: None is
+    left out, booleans become 1 and 0, lists are joined with commas.
+
+    One client is for one thread: give each thread a ``clone()``. ``warnings`` are for the user to see.
+    """
+
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        *,
+        on_request: Callable[[str, str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._options = options
+        self._on_request = on_request
+        self._clock = clock
+        self._sleep = sleep
+        self._transport = Transport(options, clock=clock)
+        self._ticket: _Ticket | None = None
+        self._release: tuple[int, int] | None = None
+        self.requests_sent = 0
+        self.warnings: list[str] = []
+        if not options.validate_certs and not options.fingerprint:
+            self.warnings.append(
+                f"The certificate of {options.host} is not checked (validate_certs is false): whoever is in between "
+                "can read the credentials. Set ca_path or fingerprint instead."
+            )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.identity} at {self._options.address}>"
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and forget the ticket. The client can be used again; it then starts anew."""
+        self._transport.close()
+        self._ticket = None
+
+    @property
+    def options(self) -> ConnectionOptions:
+        return self._options
+
+    @property
+    def identity(self) -> str:
+        """Who asks: the token id, or the user id."""
+        return self._options.identity
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """Major and minor release of PVE, such as (9, 2); one request, the first time."""
+        if self._release is None:
+            version = self.get("/version")
+            found = _RELEASE.match(str(version.get("release", "")) if isinstance(version, dict) else "")
+            if not found:
+                raise PveError(
+                    f"GET /version at {self._options.address} did not name a release.", "Is this Proxmox VE?"
+                )
+            self._release = (int(found.group(1)), int(found.group(2)))
+        return self._release
+
+    @property
+    def local_address(self) -> str:
+        """Address of this end of the connection, as PVE sees it where nothing translates; one request at most."""
+        if self._transport.local_address is None:
+            _ = self.release
+        return self._transport.local_address or ""
+
+    def get(self, path: str, params: Params = None) -> Any:
+        """Return the ``data`` of a GET. Repeated when the connection fails; raises ApiError or TransportError."""
+        return self._data("GET", path, self._repeat("GET", path, params))
+
+    def send(self, method: str, path: str, params: Params = None) -> Any:
+        """Make a change (POST, PUT or DELETE) and return the ``data`` of the answer.
+
+        It is sent again only where it cannot have had any effect: no connection was made, or PVE could not get its
+        lock. Any other failure is a TransportError with ``sent`` set: look before you ask again.
+        """
+        for pause in LOCK_PAUSES:
+            try:
+                return self._data(method, path, self._repeat(method, path, params))
+            except PveError as error:
+                if not is_lock_timeout(error):
+                    raise
+            self._sleep(pause)
+        return self._data(method, path, self._repeat(method, path, params))
+
+    def read_only(self) -> ReadOnly:
+        """Return a view of this client that cannot write."""
+        return ReadOnly(self)
+
+    def with_token(self, token_id: str, secret: str) -> Client:
+        """Return a new client for the same host, trusted the same way, that asks as another token."""
+        options = dataclasses.replace(
+            self._options, token_id=token_id, token_secret=check_secret(secret), user=None, password=None
+        )
+        return self._like_this(options)
+
+    def clone(self) -> Client:
+        """Return a new client with the same options and credentials, for use in another thread."""
+        clone = self._like_this(self._options)
+        clone._ticket, clone._release = self._ticket, self._release
+        return clone
+
+    def _like_this(self, options: ConnectionOptions) -> Client:
+        return Client(options, on_request=self._on_request, clock=self._clock, sleep=self._sleep)
+
+    def _repeat(self, method: str, path: str, params: Params) -> Answer:
+        """Exchange one request for an answer, with credentials."""
+        return self._exchange(method, path, params, self._credentials(method), repeatable=method == "GET")
+
+    def _exchange(self, method: str, path: str, params: Params, headers: dict[str, str], *, repeatable: bool) -> Answer:
+        """Exchange one request for an answer, trying again while that is safe."""
+        url, encoded = f"/api2/json{_encoded_path(path)}", _encoded_params(params)
+        body: bytes | None = None
+        if method in ("POST", "PUT"):
+            body = encoded.encode("ascii")
+            headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+        elif encoded:
+            url = f"{url}?{encoded}"
+        pauses = iter(PAUSES)
+        while True:
+            if self._on_request:
+                self._on_request(method, path)
+            self.requests_sent += 1
+            try:
+                return self._transport.send(method, url, headers, body)
+            except TransportError as error:
+                error.message = f"{method} {path}: {error.message}"
+                pause = next(pauses, None)
+                hopeless = isinstance(error, TlsError) or error.timed_out or pause is None
+                if hopeless or (error.sent and not repeatable):
+                    raise
+            self._sleep(pause or 0.0)
+
+    def _data(self, method: str, path: str, answer: Answer) -> Any:
+        if answer.status != _OK:
+            raise error_from_answer(method, path, answer.status, answer.reason, answer.body)
+        try:
+            return json.loads(answer.body)["data"]
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise TransportError(
+            f"{method} {path}: the answer from {self._options.address} is not one of PVE's.",
+            "Check that host and port are those of PVE (8006), and that no web proxy stands in between.",
+            sent=True,
+        )
+
+    def _credentials(self, method: str) -> dict[str, str]:
+        """Return the headers that say who asks; logs in first where that takes a ticket."""
+        options = self._options
+        if options.token_id:
+            # PVE decodes the id; a ';' in a user name would otherwise end it.
+            return {"Authorization": f"PVEAPIToken={quote(options.token_id, safe='@!')}={options.token_secret}"}
+        if self._ticket is None or self._clock() - self._ticket.since > TICKET_SECONDS:
+            self._ticket = self._log_in()
+        headers = {"Cookie": f"PVEAuthCookie={quote(self._ticket.text, safe='')}"}
+        if method != "GET":
+            headers["CSRFPreventionToken"] = self._ticket.csrf
+        return headers
+
+    def _log_in(self) -> _Ticket:
+        since = self._clock()
+        params = {"username": self._options.user, "password": self._options.password}
+        # A login changes nothing: it may be repeated like a GET.
+        answer = self._exchange("POST", "/access/ticket", params, {}, repeatable=True)
+        data = self._data("POST", "/access/ticket", answer)
+        if data.get("NeedTFA"):
+            raise PveError(
+                f"{self._options.user} has a second factor, so the password alone does not log in.",
+                "Use an API token (token_id, token_file): tokens need no second factor.",
+            )
+        return _Ticket(str(data["ticket"]), str(data["CSRFPreventionToken"]), since)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ticket:
+    text: str = dataclasses.field(repr=False)
+    csrf: str = dataclasses.field(repr=False)
+    since: float
+
+
+class ReadOnly:
+    """A Reader that cannot be made to write: it has nothing but these."""
+
+    def __init__(self, client: Client) -> None:
+        self._get = client.get
+        self._known: Callable[[str], Any] = lambda name: getattr(client, name)
+
+    def get(self, path: str, params: Params = None) -> Any:
+        """Return the ``data`` of a GET."""
+        return self._get(path, params)
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """Major and minor release of PVE."""
+        release: tuple[int, int] = self._known("release")
+        return release
+
+    @property
+    def identity(self) -> str:
+        """Who reads: a token id or a user id."""
+        return str(self._known("identity"))
+
+    @property
+    def local_address(self) -> str:
+        """Address of this end of the connection."""
+        return str(self._known("local_address"))
+
+
+def _encoded_path(path: str) -> str:
+    """Percent-encode a path, segment by segment.
+
+    Refused is what would silently address something else: an empty segment collapses (the list instead of the
+    object), dots walk up.
+    """
+    if not path.startswith("/") or any(segment in ("", ".", "..") for segment in path[1:].split("/")):
+        raise OptionError(f"{path!r} is no path of the API.", "An id in it is empty or consists of dots.")
+    return quote(path, safe="/@!")
+
+
+def _encoded_params(params: Params) -> str:
+    pairs = [(name, _form_value(value)) for name, value in (params or {}).items() if value is not None]
+    return urlencode(pairs, quote_via=quote, safe="")
+
+
+def _form_value(value: object) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
+        return ",".join(_form_value(item) for item in items)
+    return str(value)

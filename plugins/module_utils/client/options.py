@@ -1,0 +1,449 @@
+"""The connection options: one table, and the value that comes out of it once everything has been checked."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError
+from ansible_collections.homelab.pve.plugins.module_utils.secret_file import UUID, read_secret
+
+
+@dataclass(frozen=True)
+class Option:
+    """One connection option: ``env`` is asked when the task does not give it, ``default`` when neither does.
+
+    ``no_log`` is None where the name alone makes clear that there is no secret in it.
+    """
+
+    name: str
+    type: str
+    env: str
+    doc: str
+    default: Any = None
+    no_log: bool | None = None
+    choices: tuple[str, ...] | None = None
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("host", "str", "PVE_HOST", "Name or address of a PVE node. C(https://HOST:PORT) is understood too."),
+    Option("port", "int", "PVE_PORT", "Port of the PVE API.", default=8006),
+    Option(
+        "token_id",
+        "str",
+        "PVE_TOKEN_ID",
+        "The whole id of an API token, C(user@realm!name), without the secret.",
+        no_log=False,
+    ),
+    Option("token_secret", "str", "PVE_TOKEN_SECRET", "The secret of the token: a lower-case UUID.", no_log=True),
+    Option(
+        "token_file",
+        "path",
+        "PVE_TOKEN_FILE",
+        "File that holds the bare secret of the token, instead of O(token_secret). "
+        "It must belong to the user who runs the task (or root) and be closed to others (mode 0600), and be no link.",
+        no_log=False,
+    ),
+    Option("user", "str", "PVE_USER", "User to log in with a password, C(user@realm). A token is the better choice."),
+    Option("password", "str", "PVE_PASSWORD", "Password of O(user).", no_log=True),
+    Option(
+        "ca_path",
+        "path",
+        "PVE_CA_PATH",
+        "File with the CA certificates to trust (a copy of C(/etc/pve/pve-root-ca.pem), for example), or folder with "
+        "such files under their hashed names, instead of the system's trust store.",
+    ),
+    Option(
+        "validate_certs",
+        "bool",
+        "PVE_VALIDATE_CERTS",
+        "Whether the server has to prove who it is. V(false) lets anyone on the way read the credentials, and warns.",
+        default=True,
+    ),
+    Option(
+        "fingerprint",
+        "str",
+        "PVE_FINGERPRINT",
+        "SHA-256 fingerprint of the server's certificate, as PVE shows it. It is checked on every connection, before "
+        "anything is sent, and takes the place of a CA.",
+    ),
+    Option(
+        "timeout",
+        "int",
+        "PVE_TIMEOUT",
+        "Seconds to wait for an answer. PVE itself takes 3 seconds to refuse credentials, 10 to give up a lock, and "
+        "30 to find out that a node is down.",
+        default=60,
+    ),
+    Option(
+        "proxy",
+        "str",
+        "PVE_PROXY",
+        "HTTP proxy to tunnel through, C(http://HOST:PORT). The proxy variables of the environment are not looked at.",
+        # It may contain the password of the proxy.
+        no_log=True,
+    ),
+)
+
+_TOKEN = frozenset({"token_id", "token_secret", "token_file"})
+_PASSWORD = frozenset({"user", "password"})
+_TRUST = frozenset({"ca_path", "fingerprint", "validate_certs"})
+
+_USERID = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9._-]+")
+_TOKENID = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9._-]+![A-Za-z][A-Za-z0-9._-]+")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?")
+_HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+_HIGHEST_PORT = 65535
+_PATHS_OF_THE_API = ("", "/", "/api2/json", "/api2/json/", "/api2", "/api2/")
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+def argument_spec() -> dict[str, dict[str, Any]]:
+    """Return the options as an argument spec.
+
+    It has neither defaults nor fallbacks: ``ConnectionOptions.from_params`` adds both, because which variables of the
+    environment count depends on what the task itself gives.
+    """
+    spec: dict[str, dict[str, Any]] = {}
+    for option in OPTIONS:
+        entry: dict[str, Any] = {"type": option.type}
+        if option.no_log is not None:
+            entry["no_log"] = option.no_log
+        if option.choices:
+            entry["choices"] = list(option.choices)
+        spec[option.name] = entry
+    return spec
+
+
+@dataclass(frozen=True)
+class ConnectionOptions:
+    """Where PVE is, how it proves itself and who asks: checked, complete, and printable without a secret.
+
+    Either ``token_id`` and ``token_secret`` are set or ``user`` and ``password``. ``fingerprint`` is upper-case with
+    colons. ``timeout`` is in seconds.
+    """
+
+    host: str
+    port: int = 8006
+    token_id: str | None = None
+    token_secret: str | None = field(default=None, repr=False)
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_path: str | None = None
+    validate_certs: bool = True
+    fingerprint: str | None = None
+    timeout: int = 60
+    proxy: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any], environ: Mapping[str, str]) -> ConnectionOptions:
+        """Read the connection options out of ``params`` (others are passed over) and ``environ``.
+
+        What the task gives beats the environment, as a group: a token of the task is never mixed with a user of the
+        environment, nor with a secret that the environment holds for another id.
+        Raises OptionError; its text never quotes a secret.
+        """
+        given = _Given.gather(params, environ)
+        host, port = _host_and_port(given)
+        token_id, token_secret, user, password = _credentials(given)
+        fingerprint = _fingerprint(given)
+        ca_path = _ca_path(given)
+        validate_certs = bool(given.get("validate_certs"))
+        if fingerprint and ca_path:
+            raise OptionError(f"{given.label('fingerprint')} and {given.label('ca_path')} are both given.", "Give one.")
+        if ca_path and not validate_certs:
+            raise OptionError(
+                f"{given.label('ca_path')} is given, yet {given.label('validate_certs')} is false.", "Give one."
+            )
+        timeout = given.get("timeout")
+        if timeout < 1:
+            raise OptionError(f"{given.label('timeout')} is {timeout}: it has to be at least 1 second.")
+        return cls(
+            host=host,
+            port=port,
+            token_id=token_id,
+            token_secret=token_secret,
+            user=user,
+            password=password,
+            ca_path=ca_path,
+            validate_certs=validate_certs,
+            fingerprint=fingerprint,
+            timeout=timeout,
+            proxy=_proxy(given),
+        )
+
+    @property
+    def identity(self) -> str:
+        """Who asks: the token id, or the user id."""
+        return self.token_id or self.user or ""
+
+    @property
+    def address(self) -> str:
+        """``https://HOST:PORT``, an IPv6 address in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"https://{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The values that count, by option name, and which of them came from the environment."""
+
+    values: dict[str, Any] = field(repr=False)
+    inherited: frozenset[str]
+
+    @classmethod
+    def gather(cls, params: Mapping[str, Any], environ: Mapping[str, str]) -> _Given:
+        values = {}
+        for option in OPTIONS:
+            value = params.get(option.name)
+            if isinstance(value, str) and not value.strip():
+                raise OptionError(f"{option.name} is empty.", "Give it a value, or leave it out.")
+            if value is not None:
+                values[option.name] = _typed(option, value, option.name)
+        explicit = frozenset(values)
+        inherited = set()
+        for option in OPTIONS:
+            text = environ.get(option.env, "")
+            if text and option.name not in explicit | _not_to_inherit(values, explicit, environ):
+                values[option.name] = _typed(option, text, option.env)
+                inherited.add(option.name)
+        return cls(values, frozenset(inherited))
+
+    def get(self, name: str) -> Any:
+        return self.values.get(name, _BY_NAME[name].default)
+
+    def label(self, name: str) -> str:
+        """How to call the option in an error: by the variable that it came from, if it did."""
+        return f"{name} (from the environment, {_BY_NAME[name].env})" if name in self.inherited else name
+
+
+_BY_NAME = {option.name: option for option in OPTIONS}
+
+
+def _not_to_inherit(values: Mapping[str, Any], explicit: frozenset[str], environ: Mapping[str, str]) -> frozenset[str]:
+    """Names of the options that the environment may not supply, given what the task says."""
+    names: frozenset[str] = frozenset()
+    if explicit & _TOKEN:
+        names |= _PASSWORD
+    if explicit & _PASSWORD:
+        names |= _TOKEN
+    if explicit & {"token_secret", "token_file"}:
+        names |= {"token_secret", "token_file"}
+    # A secret of the environment belongs to the id beside it, and to no other.
+    if "token_id" in explicit and environ.get("PVE_TOKEN_ID", values["token_id"]) not in ("", values["token_id"]):
+        names |= _TOKEN
+    if "user" in explicit and environ.get("PVE_USER", values["user"]) not in ("", values["user"]):
+        names |= _PASSWORD
+    if explicit & {"ca_path", "fingerprint"}:
+        names |= _TRUST
+    return names
+
+
+def _typed(option: Option, value: Any, label: str) -> Any:
+    if option.type == "int":
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            raise OptionError(f"{label} is not a whole number.") from None
+    if option.type == "bool":
+        word = str(value).strip().lower()
+        if word not in _TRUE | _FALSE:
+            raise OptionError(f"{label} is neither true nor false.")
+        return word in _TRUE
+    if not isinstance(value, str):
+        raise OptionError(f"{label} is not a text.")
+    return os.path.expanduser(value) if option.type == "path" else value
+
+
+def _host_and_port(given: _Given) -> tuple[str, int]:
+    text, label = given.get("host"), given.label("host")
+    if not text:
+        raise OptionError("No host is given.", "Set host, or the environment variable PVE_HOST, to a PVE node.")
+    host, port = _split_host(text.strip(), label)
+    if port and "port" in given.values and given.get("port") != port:
+        raise OptionError(f"{label} has port {port}, yet {given.label('port')} is {given.get('port')}.", "Give one.")
+    port = port or given.get("port")
+    if not 1 <= port <= _HIGHEST_PORT:
+        raise OptionError(f"{given.label('port')} is {port}: ports go from 1 to {_HIGHEST_PORT}.")
+    return host, port
+
+
+def _split_host(text: str, label: str) -> tuple[str, int | None]:
+    """Return host and port of ``HOST``, ``HOST:PORT`` or ``https://HOST:PORT``, IPv6 with or without brackets."""
+    if _is_address(text):
+        return text, None
+    problem = OptionError(
+        f"{label} is no host name and no address.", "Examples: pve.example.org, 192.0.2.10, 2001:db8::10."
+    )
+    scheme, separator, _rest = text.partition("://")
+    if separator and scheme.lower() != "https":
+        raise OptionError(f"{label} is a URL, but not https://.", "PVE speaks HTTPS alone: give the host's name.")
+    try:
+        url = urlsplit(text if separator else f"https://{text}")
+        host, port = url.hostname or "", url.port
+    except ValueError:
+        raise problem from None
+    if url.username is not None or url.password is not None:
+        raise OptionError(f"{label} has credentials in it.", "Give them as token_id and token_secret, or token_file.")
+    if url.path not in _PATHS_OF_THE_API or url.query or url.fragment:
+        raise OptionError(f"{label} has a path in it.", "Give the host alone: the path of the API is known.")
+    if not (_HOST_NAME.fullmatch(host) or _is_address(host)):
+        raise problem
+    return host, port
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    # A zone (fe80::1%eth0) has no place in a URL that every release of the library understands.
+    return "%" not in text
+
+
+def _credentials(given: _Given) -> tuple[str | None, str | None, str | None, str | None]:
+    """Return token id, secret, user and password, either the first two or the last two of them set."""
+    token, password = _TOKEN & set(given.values), _PASSWORD & set(given.values)
+    if token and password:
+        names = " and ".join(given.label(sorted(group)[0]) for group in (token, password))
+        raise OptionError(
+            f"Both a token and a password are given ({names}).", "Give one; a token is the better choice."
+        )
+    if not token and not password:
+        raise OptionError(
+            "No credentials are given.", "Set token_id with token_secret or token_file (PVE_TOKEN_ID, PVE_TOKEN_FILE)."
+        )
+    if token:
+        return _token_id(given), _token_secret(given), None, None
+    return None, None, _user(given), _password(given)
+
+
+def _token_id(given: _Given) -> str:
+    text, label = given.get("token_id"), given.label("token_id")
+    whole = "A token id is whole when it reads user@realm!name, for example root@pam!ansible."
+    if text is None:
+        raise OptionError("A token's secret is given, but no token_id.", whole)
+    if _TOKENID.fullmatch(text):
+        return str(text)
+    # None of these texts may quote what was given: it may well contain the secret.
+    user, bang, name = text.rpartition("!")
+    if not bang:
+        problem = "is a secret, not an id" if UUID.fullmatch(text.lower()) else "has no '!' and token name"
+    elif ":" in name or "=" in name:
+        problem = f"goes on after the token's name with a '{':' if ':' in name else '='}'"
+        whole = "Give the id alone (user@realm!name); the secret is the value of token_secret, or stands in token_file."
+    elif not _USERID.fullmatch(user):
+        problem = "has no user@realm before the '!'"
+    else:
+        problem = (
+            "has a token name that PVE does not accept (a letter, then one or more letters, digits, '.', '-' or '_')"
+        )
+    raise OptionError(f"{label} {problem}.", whole)
+
+
+def _token_secret(given: _Given) -> str:
+    secret, path = given.get("token_secret"), given.get("token_file")
+    if secret and path:
+        raise OptionError(f"{given.label('token_secret')} and {given.label('token_file')} are both given.", "Give one.")
+    if path:
+        return read_secret(path)
+    if not secret:
+        raise OptionError(
+            f"{given.label('token_id')} is given, but neither token_secret nor token_file.",
+            "Set one of them. A secret in the environment counts only for the id in PVE_TOKEN_ID, where that is set.",
+        )
+    return check_secret(secret, given.label("token_secret"))
+
+
+def check_secret(secret: str, label: str = "token_secret") -> str:
+    """Return ``secret`` if it is a lower-case UUID, as all secrets of PVE are; raise OptionError otherwise."""
+    if UUID.fullmatch(secret):
+        return secret
+    if UUID.fullmatch(secret.lower()):
+        problem = "has upper-case letters: PVE compares it letter by letter, and all its secrets are lower-case"
+    elif UUID.fullmatch(secret.strip()):
+        problem = "has white space around it"
+    elif "!" in secret:
+        problem = "has the token id in it: give only what comes after the '='"
+    else:
+        problem = "is no lower-case UUID (8-4-4-4-12 hexadecimal digits)"
+    raise OptionError(
+        f"{label} {problem}.", "PVE shows the secret once, when the token is made; if it is lost, renew it."
+    )
+
+
+def _user(given: _Given) -> str:
+    text, label = given.get("user"), given.label("user")
+    if text is None:
+        raise OptionError("A password is given, but no user.", "Set user (PVE_USER) to user@realm.")
+    if _TOKENID.fullmatch(text):
+        raise OptionError(f"{label} is a token id.", "Give it as token_id, with token_secret or token_file.")
+    if not _USERID.fullmatch(text):
+        raise OptionError(f"{label} is not of the form user@realm.", "For example root@pam.")
+    return str(text)
+
+
+def _password(given: _Given) -> str:
+    if given.get("password") is None:
+        raise OptionError(
+            f"{given.label('user')} is given, but no password.", "Set password (PVE_PASSWORD), or use a token."
+        )
+    return str(given.get("password"))
+
+
+def _fingerprint(given: _Given) -> str | None:
+    text = given.get("fingerprint")
+    if text is None:
+        return None
+    digits = text.strip().replace(":", "").upper()
+    if not re.fullmatch(r"[0-9A-F]{64}", digits):
+        raise OptionError(
+            f"{given.label('fingerprint')} is no SHA-256 fingerprint (32 pairs of hexadecimal digits).",
+            "PVE shows it under Node > System > Certificates, and `pvenode cert info` prints it.",
+        )
+    return ":".join(digits[at : at + 2] for at in range(0, len(digits), 2))
+
+
+def _ca_path(given: _Given) -> str | None:
+    path, label = given.get("ca_path"), given.label("ca_path")
+    if path is None:
+        return None
+    try:
+        if os.path.isdir(path):
+            usable = any(_HASHED_NAME.fullmatch(name) for name in os.listdir(path))
+            if not usable:
+                raise OptionError(
+                    f"{label}: {path} has no certificates under hashed names.", f"Run: openssl rehash {path}"
+                )
+        else:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        raise OptionError(f"{label}: {path} holds no CA certificate in PEM form.") from None
+    except OSError as error:
+        raise OptionError(f"{label}: {path} cannot be read: {error.strerror}.") from None
+    return str(path)
+
+
+def _proxy(given: _Given) -> str | None:
+    text, label = given.get("proxy"), given.label("proxy")
+    if text is None:
+        return None
+    hint = "Give http://HOST:PORT; the connection to PVE is tunnelled through it and stays encrypted."
+    try:
+        url = urlsplit(text.strip())
+        host, port = url.hostname, url.port
+    except ValueError:
+        raise OptionError(f"{label} is no URL.", hint) from None
+    if url.scheme.lower() != "http" or not host:
+        raise OptionError(f"{label} is not of the form http://HOST:PORT.", hint)
+    if port is None:
+        raise OptionError(f"{label} has no port.", hint)
+    return str(text.strip())
