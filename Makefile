@@ -1,0 +1,49 @@
+# Targets for people and CI; the checks themselves are in noxfile.py. Everything that is built goes under .nox.
+.DEFAULT_GOAL := help
+.PHONY: help test demo simulator contract live bench clean
+MAKEFLAGS += --no-print-directory
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Recordings of a real cluster's answers, kept beside the checkout by those who have them.
+SHARED ?= ../shared
+DIR ?= $(SHARED)/contract/scenarios
+export SHARED := $(abspath $(SHARED))
+TREE := $(CURDIR)/.nox/tree
+RUN := PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(TREE) PATH=$(CURDIR)/.nox/run/bin:$$PATH .nox/run/bin/python
+PACKAGE := ansible_collections.homelab.pve.tests
+
+help: ## This list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1 \2/p' Makefile
+
+test: .nox/tools/ready ## Every check (one of them: .nox/tools/bin/nox -s unit)
+	@rm -rf .nox/reports && mkdir -p .nox/reports
+	@.nox/tools/bin/nox --report .nox/reports/nox.json; status=$$?; \
+	.nox/tools/bin/python .ci/report.py && exit $$status
+
+demo: .nox/run/ready ## Readers planned, applied and proved on a simulated cluster
+	@$(RUN) tests/demo/run.py
+
+simulator: .nox/run/ready ## [PORT=18006 RELEASE= LATENCY_MS= NODES= GUESTS= AUTH_DELAY=] A simulated cluster, in the foreground
+	@exec $(RUN) -m $(PACKAGE).simulator --port $(or $(PORT),18006) $(if $(RELEASE),--release $(RELEASE)) \
+	  $(if $(LATENCY_MS),--latency-ms $(LATENCY_MS)) $(if $(NODES),--nodes $(NODES)) \
+	  $(if $(GUESTS),--guests $(GUESTS)) $(if $(AUTH_DELAY),--auth-delay $(AUTH_DELAY))
+
+contract: .nox/run/ready ## [DIR= ONLY=] The simulator's answers against recorded ones
+	@$(RUN) -m $(PACKAGE).contract --dir '$(DIR)' $(if $(ONLY),--only '$(ONLY)')
+
+live: .nox/run/ready ## HOST= TOKEN_ID= TOKEN_FILE= [FINGERPRINT= CA_PATH= PORT=] The playbooks' tests on a real cluster
+	@$(RUN) tests/live/run.py $(if $(HOST),--host '$(HOST)') $(if $(TOKEN_ID),--token-id '$(TOKEN_ID)') \
+	  $(if $(TOKEN_FILE),--token-file '$(TOKEN_FILE)') $(if $(FINGERPRINT),--fingerprint '$(FINGERPRINT)') \
+	  $(if $(CA_PATH),--ca-path '$(CA_PATH)') $(if $(PORT),--port '$(PORT)')
+
+bench: .nox/run/ready ## Requests and seconds of large policies
+	@$(RUN) tests/benchmarks/run.py
+
+clean: ## Remove everything that was built
+	rm -rf .nox
+
+.nox/%/ready: requirements/%.txt requirements/constraints.txt
+	@$(PYTHON) -m venv --clear .nox/$*
+	@.nox/$*/bin/pip install -qq -r $< -c requirements/constraints.txt
+	@.nox/$*/bin/python conftest.py
+	@touch $@
+.nox/tools/ready: requirements/run.txt
