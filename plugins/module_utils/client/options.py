@@ -19,76 +19,31 @@ from ansible_collections.homelab.pve.plugins.module_utils.secret_file import UUI
 class Option:
     """One connection option: ``env`` is asked when the task does not give it, ``default`` when neither does.
 
-    ``no_log`` is None where the name alone makes clear that there is no secret in it.
+    ``no_log`` is None where the name does not even suggest a secret.
     """
 
     name: str
     type: str
     env: str
-    doc: str
     default: Any = None
     no_log: bool | None = None
-    choices: tuple[str, ...] | None = None
 
 
+# doc_fragments/connection.py describes each of them.
 OPTIONS: tuple[Option, ...] = (
-    Option("host", "str", "PVE_HOST", "Name or address of a PVE node. C(https://HOST:PORT) is understood too."),
-    Option("port", "int", "PVE_PORT", "Port of the PVE API.", default=8006),
-    Option(
-        "token_id",
-        "str",
-        "PVE_TOKEN_ID",
-        "The whole id of an API token, C(user@realm!name), without the secret.",
-        no_log=False,
-    ),
-    Option("token_secret", "str", "PVE_TOKEN_SECRET", "The secret of the token: a lower-case UUID.", no_log=True),
-    Option(
-        "token_file",
-        "path",
-        "PVE_TOKEN_FILE",
-        "File that holds the bare secret of the token, instead of O(token_secret). "
-        "It must belong to the user who runs the task (or root) and be closed to others (mode 0600), and be no link.",
-        no_log=False,
-    ),
-    Option("user", "str", "PVE_USER", "User to log in with a password, C(user@realm). A token is the better choice."),
-    Option("password", "str", "PVE_PASSWORD", "Password of O(user).", no_log=True),
-    Option(
-        "ca_path",
-        "path",
-        "PVE_CA_PATH",
-        "File with the CA certificates to trust (a copy of C(/etc/pve/pve-root-ca.pem), for example), or folder with "
-        "such files under their hashed names, instead of the system's trust store.",
-    ),
-    Option(
-        "validate_certs",
-        "bool",
-        "PVE_VALIDATE_CERTS",
-        "Whether the server has to prove who it is. V(false) lets anyone on the way read the credentials, and warns.",
-        default=True,
-    ),
-    Option(
-        "fingerprint",
-        "str",
-        "PVE_FINGERPRINT",
-        "SHA-256 fingerprint of the server's certificate, as PVE shows it. It is checked on every connection, before "
-        "anything is sent, and takes the place of a CA.",
-    ),
-    Option(
-        "timeout",
-        "int",
-        "PVE_TIMEOUT",
-        "Seconds to wait for an answer. PVE itself takes 3 seconds to refuse credentials, 10 to give up a lock, and "
-        "30 to find out that a node is down.",
-        default=60,
-    ),
-    Option(
-        "proxy",
-        "str",
-        "PVE_PROXY",
-        "HTTP proxy to tunnel through, C(http://HOST:PORT). The proxy variables of the environment are not looked at.",
-        # It may contain the password of the proxy.
-        no_log=True,
-    ),
+    Option("host", "str", "PVE_HOST"),
+    Option("port", "int", "PVE_PORT", default=8006),
+    Option("token_id", "str", "PVE_TOKEN_ID", no_log=False),
+    Option("token_secret", "str", "PVE_TOKEN_SECRET", no_log=True),
+    Option("token_file", "path", "PVE_TOKEN_FILE", no_log=False),
+    Option("user", "str", "PVE_USER"),
+    Option("password", "str", "PVE_PASSWORD", no_log=True),
+    Option("ca_path", "path", "PVE_CA_PATH"),
+    Option("fingerprint", "str", "PVE_FINGERPRINT"),
+    Option("validate_certs", "bool", "PVE_VALIDATE_CERTS", default=True),
+    Option("timeout", "int", "PVE_TIMEOUT", default=60),
+    # It may contain the password of the proxy.
+    Option("proxy", "str", "PVE_PROXY", no_log=True),
 )
 
 _TOKEN = frozenset({"token_id", "token_secret", "token_file"})
@@ -117,8 +72,6 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         entry: dict[str, Any] = {"type": option.type}
         if option.no_log is not None:
             entry["no_log"] = option.no_log
-        if option.choices:
-            entry["choices"] = list(option.choices)
         spec[option.name] = entry
     return spec
 
