@@ -1,0 +1,226 @@
+"""The fewest GETs that tell all of access: who there is, what they may do, and how much of it the caller can see.
+
+PVE filters its lists by the caller's rights and does not say so. ``View.complete`` names the lists that are known to
+be whole, by the caller's own permissions; only these may be taken to mean that something is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..client.errors import ApiError
+from . import paths
+from .document import Document
+from .model import AccessState, Group, Pool, Principal, Realm, Role, Token, User, is_token, owner_of
+from .permissions import Privileges
+from .releases import Release
+
+Row = Mapping[str, Any]
+
+
+class Source(Protocol):
+    """What observing needs of a client: reading, the release, and who asks."""
+
+    @property
+    def release(self) -> Release: ...
+
+    @property
+    def identity(self) -> str: ...
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any: ...
+
+
+@dataclass(frozen=True)
+class View:
+    """The observed state, and what is known about the observation itself.
+
+    ``rights`` is the caller's own permission tree as PVE gave it. ``complete`` holds the lists that are whole: users
+    (with their tokens), groups, roles, acl, pools, guests. ``guests`` are the VMIDs seen, None where nobody looked.
+    """
+
+    state: AccessState
+    release: Release
+    caller: str
+    rights: Mapping[str, Privileges]
+    complete: frozenset[str]
+    guests: frozenset[int] | None = None
+    nodes_down: tuple[str, ...] = ()
+    now: float = 0.0
+    # What a look at the place of each token's secret has shown: tokenid -> missing, unverified, working, dead.
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    # Users whose password is known to be the one that was asked for.
+    passwords: frozenset[str] = frozenset()
+
+    @property
+    def caller_user(self) -> str:
+        return owner_of(self.caller)
+
+
+def observe(source: Source, wanted: Document, now: float) -> View:
+    """Read all of access, and of guests and pools what the document and the ACL make matter."""
+    release = source.release
+    tree = {path: {name: int(flag) for name, flag in held.items()} for path, held in _permissions(source).items()}
+    user_rows = source.get("/access/users", {"full": 1})
+    source.get("/access/groups")
+    state = AccessState(
+        users={row["userid"]: _user(row) for row in user_rows},
+        tokens={token.tokenid: token for row in user_rows for token in _tokens(row)},
+        groups={
+            row["groupid"]: Group(row["groupid"], row.get("comment") or "") for row in source.get("/access/groups")
+        },
+        roles={row["roleid"]: _role(row) for row in source.get("/access/roles")},
+        acl=_acl(source.get("/access/acl")),
+        realms=_realms(source) if _makes_users(wanted, user_rows) else {},
+    )
+    guests: frozenset[int] | None = None
+    down: tuple[str, ...] = ()
+    guest_pools: dict[str, set[int]] = {}
+    if any(paths.guest_of(path) for path in _all_paths(wanted, state)) or any(pool.vms for pool in wanted.pools):
+        rows = source.get("/cluster/resources")
+        guests = frozenset(int(row["vmid"]) for row in rows if row.get("type") in ("qemu", "lxc"))
+        down = tuple(sorted(row["node"] for row in rows if row.get("type") == "node" and row.get("status") != "online"))
+        for row in rows:
+            if "vmid" in row and row.get("pool"):
+                guest_pools.setdefault(row["pool"], set()).add(int(row["vmid"]))
+    state = _with_pools(source, wanted, state, guest_pools)
+    complete = _complete(tree, release, down)
+    return View(state, release, source.identity, tree, complete, guests, down, now)
+
+
+def _permissions(source: Source) -> Mapping[str, Privileges]:
+    found: Mapping[str, Privileges] = source.get("/access/permissions") or {}
+    return found
+
+
+def _complete(tree: Mapping[str, Privileges], release: Release, down: tuple[str, ...]) -> frozenset[str]:
+    """Work out which lists the caller sees in full. What a deeper entry takes away shows in the tree."""
+
+    def held(path: str, *any_of: str) -> bool:
+        return any(name in tree.get(path, {}) for name in any_of)
+
+    def held_below(path: str, *any_of: str) -> bool:
+        below = [deeper for deeper in tree if deeper.startswith(path + "/")]
+        return any(tree.get(path, {}).get(name) for name in any_of) and all(held(deeper, *any_of) for deeper in below)
+
+    seen = {"roles"}
+    if held("/access/groups", "User.Modify", "Sys.Audit"):
+        seen.add("users")
+    if held_below("/access/groups", "User.Modify", "Sys.Audit", "Group.Allocate"):
+        seen.add("groups")
+    if held("/access", "Sys.Audit"):
+        seen.add("acl")
+    if held_below("/pool", "Pool.Audit" if release >= (7, 0) else "Pool.Allocate"):
+        seen.add("pools")
+    if held_below("/vms", "VM.Audit") and not down:
+        seen.add("guests")
+    return frozenset(seen)
+
+
+def _makes_users(wanted: Document, rows: Iterable[Row]) -> bool:
+    known = {row["userid"] for row in rows}
+    return any(user.state == "present" and user.userid not in known for user in wanted.users)
+
+
+def _all_paths(wanted: Document, state: AccessState) -> Iterable[str]:
+    for acl in wanted.acls:
+        yield from acl.paths
+    yield from state.acl_paths
+
+
+def _user(row: Row) -> User:
+    groups = row.get("groups") or ""
+    return User(
+        row["userid"],
+        enable=bool(int(row.get("enable", 1))),
+        expire=int(row.get("expire") or 0),
+        groups=frozenset(group for group in groups.split(",") if group),
+        firstname=row.get("firstname") or "",
+        lastname=row.get("lastname") or "",
+        email=row.get("email") or "",
+        comment=row.get("comment") or "",
+        keys=row.get("keys") or "",
+    )
+
+
+def _tokens(row: Row) -> Iterable[Token]:
+    for token in row.get("tokens") or []:
+        yield Token(
+            f"{row['userid']}!{token['tokenid']}",
+            privsep=bool(int(token.get("privsep", 1))),
+            expire=int(token.get("expire") or 0),
+            comment=token.get("comment") or "",
+        )
+
+
+def _role(row: Row) -> Role:
+    privs = frozenset(name for name in (row.get("privs") or "").split(",") if name)
+    return Role(row["roleid"], privs, bool(int(row.get("special") or 0)))
+
+
+def _acl(rows: Iterable[Row]) -> Mapping[Principal, Mapping[str, Mapping[str, bool]]]:
+    acl: dict[Principal, dict[str, dict[str, bool]]] = {}
+    for row in rows:
+        at_path = acl.setdefault(Principal(row["type"], row["ugid"]), {}).setdefault(row["path"], {})
+        at_path[row["roleid"]] = bool(int(row.get("propagate", 1)))
+    return acl
+
+
+def _realms(source: Source) -> Mapping[str, Realm]:
+    rows = source.get("/access/domains")
+    return {row["realm"]: Realm(row["realm"], row.get("type") or "") for row in rows}
+
+
+# -- pools --------------------------------------------------------------------------------------------------------
+
+
+def _with_pools(source: Source, wanted: Document, state: AccessState, guests: Mapping[str, set[int]]) -> AccessState:
+    """Add the pools: those with ACL entries and the declared ones in full, of the others the guests that show."""
+    with_entries = {path[len("/pool/") :] for path in state.acl_paths if path.startswith("/pool/")}
+    with_entries |= {path[len("/pool/") :] for acl in wanted.acls for path in acl.paths if path.startswith("/pool/")}
+    declared = {pool.poolid for pool in wanted.pools}
+    scoped = any(scope.kind == "pools" for scope in wanted.exclusive)
+    pools = {name: Pool(name, vms=frozenset(vms)) for name, vms in guests.items()}
+    if with_entries or declared or scoped:
+        for row in source.get("/pools"):
+            name = row["poolid"]
+            pools[name] = Pool(name, row.get("comment") or "", pools[name].vms if name in pools else frozenset())
+            above = {parent[len("/pool/") :] for parent in paths.ancestors("/pool/" + name)}
+            if name in declared or above & with_entries:
+                pools[name] = _pool(source, name, pools[name])
+    for name, pool in pools.items():
+        state = state.put("pools", name, pool)
+    return state
+
+
+def _pool(source: Source, name: str, listed: Pool) -> Pool:
+    try:
+        found = source.get("/pools", {"poolid": name}) if source.release >= (8, 1) else source.get(f"/pools/{name}")
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return listed  # its members are hidden from the caller; the view says that pools are incomplete
+    row = found[0] if isinstance(found, list) else found
+    members = row.get("members") or []
+    return Pool(
+        name,
+        row.get("comment") or "",
+        frozenset(int(member["vmid"]) for member in members if "vmid" in member),
+        frozenset(member["storage"] for member in members if member.get("type") == "storage"),
+    )
+
+
+def user_is_usable(state: AccessState, subject: str, now: float) -> bool:
+    """Tell whether a user or token can log in: it is there, enabled and not expired, and so is its owner."""
+    user = state.users.get(owner_of(subject))
+    if user is None or not user.enable or _over(user.expire, now):
+        return False
+    if not is_token(subject):
+        return True
+    token = state.tokens.get(subject)
+    return token is not None and not _over(token.expire, now)
+
+
+def _over(expire: int, now: float) -> bool:
+    return 0 < expire < now

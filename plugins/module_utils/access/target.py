@@ -1,0 +1,495 @@
+"""From the observed state and a document to the state that is meant, and everything that speaks against it.
+
+Here stand the refusals: what PVE would accept in silence and should not, and what it would refuse only half-way.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ..client.errors import OptionError
+from . import paths, releases
+from .document import AclSpec, Document, GroupSpec, PoolSpec, RoleSpec, TokenSpec, UserSpec
+from .expiry import Expiry
+from .model import NO_ACCESS, ROOT, AccessState, Entry, Group, Pool, Principal, Role, Token, User, is_token, owner_of
+from .observe import View
+from .permissions import Evaluator
+
+
+@dataclass
+class Target:
+    """The state that is meant, and what was noticed on the way to it."""
+
+    base: AccessState  # the observed state, with what an earlier task would have made
+    state: AccessState
+    assumed: list[str] = field(default_factory=list)
+    problems: list[OptionError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    # Entries of owners that ``grant_user`` asked for and that are needed.
+    for_owners: set[Entry] = field(default_factory=set)
+    # Entries under which hiding inherited rights is meant.
+    may_hide: set[Entry] = field(default_factory=set)
+
+    def refuse(self, message: str, hint: str = "") -> None:
+        """Note a reason not to do any of it. All of them are told at once."""
+        self.problems.append(OptionError(message, hint))
+
+
+def make_target(view: View, wanted: Document) -> Target:
+    """Work out what is meant. Problems are collected, not raised: the user wants to see all of them."""
+    target = Target(view.state, view.state)
+    _assume(target, view, wanted)
+    for role in wanted.roles:
+        _role(target, view, role)
+    for group in wanted.groups:
+        _group(target, view, group)
+    for user in wanted.users:
+        _user(target, view, user)
+    for token in wanted.tokens:
+        _token(target, view, token)
+    for pool in wanted.pools:
+        _pool(target, view, pool)
+    declared: set[Entry] = set()
+    for acl in wanted.acls:
+        declared |= _acl(target, view, wanted, acl)
+    surplus = _exclusive(target, view, wanted, declared)
+    target.state = target.state.revoke(surplus)
+    for acl in wanted.acls:
+        if acl.grant_user and acl.state == "present":
+            _grant_owners(target, acl)
+    target.kept = sorted(set(target.kept))
+    _refuse_hiding(target, wanted)
+    return target
+
+
+# -- what an earlier task would have made ---------------------------------------------------------------------------
+
+
+def _assume(target: Target, view: View, wanted: Document) -> None:
+    """Put in what the document needs and nobody has made, so that the rest of the plan can be worked out.
+
+    A dry run reports it; a real one refuses to start.
+    """
+    makes: Mapping[str, set[str]] = {
+        "users": {spec.userid for spec in wanted.users},
+        "groups": {spec.groupid for spec in wanted.groups},
+        "tokens": {spec.tokenid for spec in wanted.tokens},
+        "roles": {spec.roleid for spec in wanted.roles},
+    }
+    fresh: Mapping[str, Callable[[str], Any]] = {"users": User, "groups": Group, "tokens": Token, "roles": Role}
+    for kind, name in _needed(wanted):
+        if name in makes[kind] or name in getattr(target.base, kind):
+            continue
+        if kind not in view.complete and not (kind == "tokens" and "users" in view.complete):
+            continue  # it may well be there; PVE will say
+        target.base = target.base.put(kind, name, fresh[kind](name))
+        target.assumed.append(f"{kind[:-1]} {name}")
+    target.state = target.base
+
+
+def _needed(wanted: Document) -> Iterator[tuple[str, str]]:
+    for user in wanted.users:
+        if user.state == "present":
+            for group in sorted(user.groups or ()):
+                yield "groups", group
+    for token in wanted.tokens:
+        if token.state == "present":
+            yield "users", owner_of(token.tokenid)
+    for acl in wanted.acls:
+        if acl.state == "present":
+            for kind, name in acl.principals:
+                if kind == "token":
+                    yield "users", owner_of(name)
+                yield kind + "s", name
+            for role in acl.roles:
+                yield "roles", role
+
+
+# -- single objects -----------------------------------------------------------------------------------------------
+
+
+def _must_be_seen(target: Target, view: View, kind: str, what: str) -> bool:
+    """Refuse to make or delete something on the word of a list that may not be whole."""
+    if kind in view.complete:
+        return True
+    needed = {
+        "users": "User.Modify or Sys.Audit on /access/groups",
+        "groups": "Group.Allocate or Sys.Audit on /access/groups, propagated",
+        "acl": "Sys.Audit on /access",
+        "pools": "Pool.Audit on /pool, propagated",
+    }[kind]
+    target.refuse(
+        f"Whether {what} exists cannot be known: {view.caller} does not see all {kind}, and PVE does not say so.",
+        f"Give it {needed}.",
+    )
+    return False
+
+
+def _role(target: Target, view: View, spec: RoleSpec) -> None:
+    old = target.base.roles.get(spec.roleid)
+    if spec.state == "absent":
+        if old is not None and old.special:
+            target.refuse(f"Role {spec.roleid} is built in and cannot be deleted.")
+        elif old is not None:
+            target.state = target.state.drop("roles", spec.roleid)
+        return
+    privs = (old.privs if old else frozenset()) if spec.privs is None else spec.privs
+    if spec.append and old:
+        privs |= old.privs
+    known = releases.privileges(view.release)
+    for name in sorted(privs - known):
+        target.refuse(
+            f"Role {spec.roleid}: PVE {_shown(view.release)} has no privilege {name!r}.", _nearest(name, known)
+        )
+    if old is not None and old.special:
+        if privs != old.privs:
+            target.refuse(f"Role {spec.roleid} is built in and cannot be changed.", "Make a role of your own.")
+        return
+    if old is None:
+        if view.release >= (8, 0) and spec.roleid.upper().startswith("PVE"):
+            target.refuse(f"Role {spec.roleid}: names that begin with PVE are reserved.", "Choose another name.")
+        twin = next((name for name in view.state.roles if name.lower() == spec.roleid.lower()), None)
+        if twin and view.state.roles[twin].special:
+            target.warnings.append(f"Role {spec.roleid} differs from the built-in role {twin} only by its case.")
+    target.state = target.state.put("roles", spec.roleid, Role(spec.roleid, privs))
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    by_case = {candidate.lower(): candidate for candidate in known}
+    guess = by_case.get(name.lower()) or next(iter(difflib.get_close_matches(name, sorted(known), 1, 0.5)), None)
+    if name == "VM.Monitor":
+        return "It went away in 9.0; the VM.GuestAgent privileges came in its place."
+    return f"Did you mean {guess}?" if guess else ""
+
+
+def _shown(release: releases.Release) -> str:
+    return "{}.{}".format(*release)
+
+
+def _group(target: Target, view: View, spec: GroupSpec) -> None:
+    old = target.base.groups.get(spec.groupid)
+    if old is None and not _must_be_seen(target, view, "groups", f"group {spec.groupid}"):
+        return
+    if spec.state == "absent":
+        if old is not None:
+            target.state = target.state.drop("groups", spec.groupid)
+        return
+    comment = (old.comment if old else "") if spec.comment is None else spec.comment
+    target.state = target.state.put("groups", spec.groupid, Group(spec.groupid, comment))
+
+
+def _user(target: Target, view: View, spec: UserSpec) -> None:
+    old = target.base.users.get(spec.userid)
+    if old is None and not _must_be_seen(target, view, "users", f"user {spec.userid}"):
+        return
+    if spec.state == "absent":
+        if old is not None:
+            target.state = target.state.drop("users", spec.userid)
+        return
+    realm = spec.userid.rpartition("@")[2]
+    if old is None and view.state.realms and realm not in view.state.realms:
+        target.refuse(
+            f"User {spec.userid}: there is no realm {realm!r}; PVE would make the user all the same.",
+            f"Realms here: {', '.join(sorted(view.state.realms))}.",
+        )
+        return
+    was = old or User(spec.userid)
+    groups = was.groups if spec.groups is None else (spec.groups | was.groups if spec.append else spec.groups)
+    target.state = target.state.put(
+        "users",
+        spec.userid,
+        User(
+            spec.userid,
+            enable=was.enable if spec.enable is None else spec.enable,
+            expire=_expire(spec.expire, old.expire if old else None, view.now),
+            groups=groups,
+            firstname=_kept(spec.firstname, was.firstname),
+            lastname=_kept(spec.lastname, was.lastname),
+            email=_kept(spec.email, was.email),
+            comment=_kept(spec.comment, was.comment),
+            keys=_kept(spec.keys, was.keys),
+        ),
+    )
+    _say_if_over(target, view, f"User {spec.userid}", target.state.users[spec.userid].expire)
+
+
+def _kept(given: str | None, was: str) -> str:
+    return was if given is None else given
+
+
+def _expire(given: Expiry | None, was: int | None, now: float) -> int:
+    if given is None:
+        return was or 0
+    return given.at(now) if was is None else given.compared_with(was)
+
+
+def _say_if_over(target: Target, view: View, what: str, expire: int) -> None:
+    if 0 < expire < view.now:
+        target.warnings.append(f"{what} has expired; it stays so until it is renewed or its expiry is changed.")
+
+
+def _token(target: Target, view: View, spec: TokenSpec) -> None:
+    old = target.base.tokens.get(spec.tokenid)
+    if old is None and not _must_be_seen(target, view, "users", f"token {spec.tokenid}"):
+        return
+    if spec.state == "absent":
+        if old is not None:
+            target.state = target.state.drop("tokens", spec.tokenid)
+        return
+    if owner_of(spec.tokenid) not in target.state.users:
+        target.refuse(f"Token {spec.tokenid}: its user is to be deleted.", "A token goes with its user.")
+        return
+    was = old or Token(spec.tokenid)
+    expire = _expire(spec.expire, old.expire if old else None, view.now)
+    if old and spec.expire and view.secrets.get(spec.tokenid) in ("missing", "dead") and spec.renew == "when_lost":
+        expire = spec.expire.at(view.now)
+    token = Token(
+        spec.tokenid,
+        privsep=was.privsep if spec.privsep is None else spec.privsep,
+        expire=expire,
+        comment=_kept(spec.comment, was.comment),
+    )
+    if old and old.comment and not token.comment and view.release < (9, 1):
+        target.refuse(
+            f"Token {spec.tokenid}: PVE {_shown(view.release)} cannot take a token's comment away (9.1 and later can).",
+            "Give another comment.",
+        )
+    target.state = target.state.put("tokens", spec.tokenid, token)
+    _say_if_over(target, view, f"Token {spec.tokenid}", token.expire)
+
+
+def _pool(target: Target, view: View, spec: PoolSpec) -> None:
+    old = target.base.pools.get(spec.poolid)
+    if old is None and not _must_be_seen(target, view, "pools", f"pool {spec.poolid}"):
+        return
+    if "/" in spec.poolid and view.release < (8, 1):
+        target.refuse(f"Pool {spec.poolid}: PVE {_shown(view.release)} has no nested pools (8.1 and later have).")
+        return
+    if spec.state == "absent":
+        if old is None:
+            return
+        left = target.state.pools[spec.poolid]
+        if left.vms or left.storage:
+            members = [str(vmid) for vmid in sorted(left.vms)] + sorted(left.storage)
+            target.refuse(
+                f"Pool {spec.poolid} is not empty: {', '.join(members)}.", "Take its members out first; PVE insists."
+            )
+            return
+        target.state = target.state.drop("pools", spec.poolid)
+        return
+    was = old or Pool(spec.poolid)
+    vms = was.vms if spec.vms is None else (was.vms | spec.vms if spec.append else spec.vms)
+    storage = was.storage if spec.storage is None else (was.storage | spec.storage if spec.append else spec.storage)
+    _refuse_missing_guests(target, view, sorted(vms - was.vms), f"Pool {spec.poolid}", allowed=False)
+    for vmid in sorted(vms - was.vms):
+        for other in list(target.state.pools.values()):
+            if other.poolid == spec.poolid or vmid not in other.vms:
+                continue
+            if not spec.allow_move:
+                target.refuse(
+                    f"Pool {spec.poolid}: guest {vmid} is in pool {other.poolid}.",
+                    "A guest is in one pool at the most; allow_move: true moves it.",
+                )
+            elif view.release < (8, 1):
+                target.refuse(f"Pool {spec.poolid}: PVE {_shown(view.release)} cannot move guest {vmid} between pools.")
+            target.state = target.state.put("pools", other.poolid, replace(other, vms=other.vms - {vmid}))
+    pool = Pool(spec.poolid, _kept(spec.comment, was.comment), vms, storage)
+    target.state = target.state.put("pools", spec.poolid, pool)
+
+
+def _refuse_missing_guests(target: Target, view: View, vmids: Iterable[int], what: str, *, allowed: bool) -> None:
+    """Refuse guests that do not exist, where the caller would have seen them."""
+    if allowed or view.guests is None or "guests" not in view.complete:
+        return
+    for vmid in vmids:
+        if vmid not in view.guests:
+            target.refuse(
+                f"{what}: there is no guest {vmid}; PVE would accept it all the same.",
+                "allow_missing: true grants access before the guest is made." if what.startswith("ACL") else "",
+            )
+
+
+# -- ACL ----------------------------------------------------------------------------------------------------------
+
+
+def _acl(target: Target, view: View, wanted: Document, spec: AclSpec) -> set[Entry]:
+    """Put in (or take out) the entries of one item. Return those that are declared."""
+    entries = [Entry(path, who, role) for path in spec.paths for who in spec.principals for role in spec.roles]
+    if spec.state == "absent":
+        target.state = target.state.revoke(frozenset(entries))
+        return set()
+    for path in spec.paths:
+        _check_path(target, view, path)
+    _check_roles(target, spec)
+    guests = {path: paths.guest_of(path) for path in spec.paths}
+    fresh = [e.path for e in entries if target.base.propagate(e) is None]
+    vmids = sorted({vmid for path in fresh for vmid in [guests[path]] if vmid is not None})
+    allowed = spec.allow_missing or wanted.allow_missing
+    _refuse_missing_guests(target, view, vmids, f"ACL {', '.join(spec.paths)}", allowed=allowed)
+    flags = {entry: _flag(target, entry, spec.propagate) for entry in entries}
+    target.state = target.state.grant(flags)
+    if spec.allow_narrowing:
+        target.may_hide |= set(entries)
+    return set(entries)
+
+
+def _flag(target: Target, entry: Entry, given: bool | None) -> bool:
+    if given is not None:
+        return given
+    now = target.base.propagate(entry)
+    return True if now is None else now
+
+
+def _check_path(target: Target, view: View, path: str) -> None:
+    if paths.is_valid(path, view.release):
+        return
+    guess = paths.meant(path, view.release)
+    target.refuse(
+        f"ACL path {path!r} does not exist in PVE {_shown(view.release)}.",
+        f"You probably mean {guess}." if guess else "See the list of ACL paths in the documentation.",
+    )
+
+
+def _check_roles(target: Target, spec: AclSpec) -> None:
+    for role in spec.roles:
+        if role not in target.state.roles:
+            close = difflib.get_close_matches(role, sorted(target.state.roles), 1, 0.6)
+            target.refuse(f"There is no role {role!r}.", f"Did you mean {close[0]}?" if close else "")
+
+
+def _grant_owners(target: Target, spec: AclSpec) -> None:
+    """Give the owners of tokens what their tokens are given, where they do not hold it already."""
+    privs = frozenset(p for role in spec.roles if role in target.state.roles for p in target.state.roles[role].privs)
+    for path in spec.paths:
+        for token in (who.name for who in spec.principals if who.kind == "token"):
+            owner = owner_of(token)
+            flag = spec.propagate is not False
+            held = Evaluator(target.state).privileges(owner, path)
+            if all(held.get(name, -1) >= int(flag) for name in privs):
+                continue
+            entries = {Entry(path, Principal("user", owner), role): flag for role in spec.roles}
+            target.state = target.state.grant(entries)
+            target.for_owners |= set(entries)
+            if spec.allow_narrowing:
+                target.may_hide |= set(entries)
+
+
+# -- exclusive scopes -----------------------------------------------------------------------------------------------
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _exclusive(target: Target, view: View, wanted: Document, declared: set[Entry]) -> frozenset[Entry]:
+    """Drop what stands undeclared inside an exclusive scope. Return the surplus ACL entries: an owner may need one."""
+    surplus: set[Entry] = set()
+    names = {
+        "users": {spec.userid for spec in wanted.users},
+        "groups": {spec.groupid for spec in wanted.groups},
+        "roles": {spec.roleid for spec in wanted.roles},
+        "tokens": {spec.tokenid for spec in wanted.tokens},
+        "pools": {spec.poolid for spec in wanted.pools},
+    }
+    for scope in wanted.exclusive:
+        list_name = {"tokens": "users", "acls": "acl"}.get(scope.kind, scope.kind)
+        if list_name not in view.complete:
+            _must_be_seen(target, view, list_name, f"something undeclared among the {scope.kind}")
+            continue
+        if scope.kind == "acls":
+            for entry, _ in target.state.entries():
+                inside = _matches(entry.path, scope.patterns)
+                if scope.principals:
+                    inside = inside and _matches(entry.principal.name, scope.principals)
+                if (
+                    inside
+                    and entry not in declared
+                    and not _protected(target, view, wanted, entry.principal.name, entry)
+                ):
+                    surplus.add(entry)
+            continue
+        for name in list(getattr(target.state, scope.kind)):
+            key = owner_of(name) if scope.kind == "tokens" else name
+            if not _matches(key, scope.patterns) or name in names[scope.kind]:
+                continue
+            if scope.kind == "roles" and target.state.roles[name].special:
+                continue
+            if _protected(target, view, wanted, name, None):
+                continue
+            if scope.kind == "pools" and (target.state.pools[name].vms or target.state.pools[name].storage):
+                target.kept.append(f"pool {name} (it has members)")
+                continue
+            target.state = target.state.drop(scope.kind, name)
+    return frozenset(surplus)
+
+
+def _protected(target: Target, view: View, wanted: Document, name: str, entry: Entry | None) -> bool:
+    """Tell whether something is outside every exclusive scope: the caller's own, root@pam, and what is to be kept."""
+    what = f"{entry.path} {name} {entry.role}" if entry else name
+    mine = {view.caller, view.caller_user}
+    mine |= set(target.state.users[view.caller_user].groups) if view.caller_user in target.state.users else set()
+    if name in mine or name == ROOT or _matches(name, wanted.keep):
+        target.kept.append(what)
+        return True
+    # A user whose token is kept is kept too: the one cannot be without the other.
+    tokens = target.state.tokens_of.get(name, frozenset())
+    if entry is None and any(_matches(token, wanted.keep) for token in tokens):
+        target.kept.append(what)
+        return True
+    return False
+
+
+# -- entries that hide ----------------------------------------------------------------------------------------------
+
+
+def _refuse_hiding(target: Target, wanted: Document) -> None:
+    """Refuse new entries under which somebody loses rights that he would inherit without them."""
+    if wanted.allow_narrowing:
+        return
+    fresh: dict[tuple[str, Principal], set[Entry]] = {}
+    for principal, at_paths in target.state.acl.items():
+        if at_paths is target.base.acl.get(principal):
+            continue
+        for path, given in at_paths.items():
+            for role in given:
+                entry = Entry(path, principal, role)
+                # Nobody gives NoAccess but to take rights away.
+                if target.base.propagate(entry) is None and entry not in target.may_hide and role != NO_ACCESS:
+                    fresh.setdefault((path, principal), set()).add(entry)
+    for (path, principal), entries in fresh.items():
+        without = Evaluator(target.state.revoke(frozenset(entries)))
+        members = target.state.members.get(principal.name, frozenset())
+        for subject in sorted(members) if principal.kind == "group" else [principal.name]:
+            lost = _lost(without, Evaluator(target.state), subject, path)
+            if lost:
+                roles = ", ".join(sorted(entry.role for entry in entries))
+                target.refuse(
+                    f"{roles} for {principal.kind} {principal.name} on {path} would hide what {subject} inherits "
+                    f"there: {', '.join(sorted(lost))}. In PVE a deeper entry replaces what comes from above.",
+                    "Give a role that holds these too, or say allow_narrowing: true where this is meant.",
+                )
+                break
+
+
+def _lost(without: Evaluator, with_them: Evaluator, subject: str, path: str) -> frozenset[str]:
+    """Return what a subject holds on a path, or just below it, only without certain entries."""
+    at = (path, path.rstrip("/") + "/~")
+    return frozenset(
+        name
+        for place in at
+        for name in without.privileges(subject, place)
+        if name not in with_them.privileges(subject, place)
+    )
+
+
+def powerless(target: Target, tokens: Iterable[TokenSpec]) -> Iterator[str]:
+    """Yield the declared tokens that can do nothing in the end."""
+    evaluator = Evaluator(target.state)
+    for spec in tokens:
+        if spec.state == "present" and is_token(spec.tokenid) and not evaluator.tree(spec.tokenid):
+            yield spec.tokenid
