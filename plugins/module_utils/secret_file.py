@@ -6,68 +6,308 @@ Error texts name files, never what is in them.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
+import json
 import os
 import re
+import shlex
 import stat
+from collections.abc import Iterator
+from typing import Any
 
-from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError
+from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, PveError
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-# Much more than a secret and a line end needs: a file that is longer holds something else.
+# Far more than a secret and a line end: a longer file holds something else, and is not ours to replace.
 MOST_BYTES = 4096
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OWNER_ONLY = 0o600
 
 
 def read_secret(path: str) -> str:
     """Return the token secret kept in ``path`` (``~`` is expanded).
 
     The file is opened first and then judged by its descriptor, so that what is checked is what is read.
-    Raises OptionError when it is missing, a link, not a regular file, somebody else's, readable by others,
+    Raises OptionError when it is missing, a link, not a regular file, somebody else's, open to others,
     or does not hold exactly one lower-case UUID.
     """
     path = os.path.expanduser(path)
-    descriptor = _open_for_reading(path)
-    try:
-        _check_own_file(descriptor, path)
-        content = os.read(descriptor, MOST_BYTES)
-    finally:
-        os.close(descriptor)
-    return _secret_in(content, path)
+    content = _read_own_file(path, path)
+    if content is None:
+        raise OptionError(f"{path} does not exist.")
+    secret = _secret_in(content)
+    if secret is None:
+        problem = "does not hold exactly one token secret" if content.strip() else "is empty"
+        raise OptionError(
+            f"{path} {problem}.",
+            "Expected is one lower-case UUID and a line end, as PVE showed it when the token was made: "
+            "no token id, no quotes, no blanks.",
+        )
+    return secret
 
 
-def _open_for_reading(path: str) -> int:
+class SecretPlace:
+    """The place of one secret file, and of what an interrupted run leaves beside it.
+
+    Beside ``NAME`` there can be ``.NAME.pending`` (the marker: somebody is about to ask PVE for a secret),
+    ``.NAME.new`` (a secret that was received but not yet put in place) and ``NAME.previous`` (what was there before).
+
+    Every call opens the folder, checks it and works inside of what it opened, so that nobody can put another folder
+    in its place meanwhile. Raises OptionError where the place is not fit, PveError where writing fails.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.abspath(os.path.expanduser(path))
+        self._folder_path, self._name = os.path.split(self.path)
+        if not self._name or path.endswith("/"):
+            raise OptionError(f"{path} is a folder.", "Name the file that is to hold the secret.")
+        self.marker_path = os.path.join(self._folder_path, f".{self._name}.pending")
+        self.previous_path = f"{self.path}.previous"
+        self._marker = f".{self._name}.pending"
+        self._new = f".{self._name}.new"
+        self._previous = f"{self._name}.previous"
+        self._scratch = f".{self._name}.tmp"
+
+    def __repr__(self) -> str:
+        return f"<SecretPlace {self.path}>"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a secret file. Its content is not looked at."""
+        with self._folder() as folder:
+            return self._target(folder) is not None
+
+    def read(self) -> str:
+        """Return the secret, like ``read_secret``."""
+        return read_secret(self.path)
+
+    def check(self) -> None:
+        """Check, without writing, that a secret could be kept here."""
+        with self._folder() as folder:
+            if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True):
+                raise OptionError(f"The folder {self._folder_path} is not writable for the user who runs the task.")
+            self._target(folder)
+            self._staged(folder)
+
+    def prove(self) -> None:
+        """Check, and write and remove a file of the same size: a full disk shows before there is a secret to lose."""
+        self.check()
+        with self._writing("is not fit for a secret") as folder:
+            self._write(folder, self._scratch, b"0" * 37)
+            os.unlink(self._scratch, dir_fd=folder)
+            os.fsync(folder)
+
+    def write_marker(self, content: dict[str, Any]) -> None:
+        """Note down what is about to be asked for. Whole or not at all; PveError if there is one already."""
+        with self._writing("takes no marker") as folder:
+            self._write(folder, self._scratch, json.dumps(content, sort_keys=True).encode() + b"\n")
+            try:
+                # A link, not a rename: of two runs at the same time, one has to lose.
+                os.link(self._scratch, self._marker, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            except FileExistsError:
+                raise PveError(
+                    f"{self.marker_path} is there already.",
+                    "Another run is at work on this token, or was interrupted: run again once none is.",
+                ) from None
+            finally:
+                os.unlink(self._scratch, dir_fd=folder)
+            os.fsync(folder)
+
+    def read_marker(self) -> dict[str, Any] | None:
+        """Return what an earlier run noted down and did not finish, if there is such a thing."""
+        with self._folder() as folder:
+            content = _read_own_file(self._marker, self.marker_path, folder)
+        if content is None:
+            return None
+        try:
+            marker = json.loads(content)
+        except ValueError:
+            marker = None
+        if not isinstance(marker, dict):
+            raise OptionError(f"{self.marker_path} is not readable as a marker.", "Look at it, and remove it.")
+        return marker
+
+    def clear_marker(self) -> None:
+        """Remove the marker; it is no error if there is none."""
+        self._remove(self._marker)
+
+    def store(self, secret: str) -> None:
+        """Put ``secret`` in place. Whenever this is cut short, the old or the new secret stands here, or both.
+
+        What was here before goes to ``NAME.previous``, unless it is the same.
+        """
+        if not UUID.fullmatch(secret):
+            raise PveError(f"What should go to {self.path} is no token secret.")
+        with self._writing("did not take the secret") as folder:
+            # A secret that an interrupted run left may be the only good one: it is not overwritten, but put in place
+            # first, and so ends up in the previous file.
+            if self._staged(folder) is not None:
+                self._put_in_place(folder)
+            self._write(folder, self._new, f"{secret}\n".encode("ascii"))
+            os.fsync(folder)
+            self._put_in_place(folder)
+
+    def staged(self) -> str | None:
+        """Return the secret that an interrupted run received and did not put in place, if it is whole."""
+        with self._folder() as folder:
+            return self._staged(folder)
+
+    def promote(self) -> None:
+        """Put the staged secret in place, as ``store`` would have done."""
+        with self._writing("did not take the secret") as folder:
+            if self._staged(folder) is None:
+                raise PveError(f"There is no unfinished secret beside {self.path}.")
+            self._put_in_place(folder)
+
+    def discard_staged(self) -> None:
+        """Remove what an interrupted run staged; it is no error if there is nothing."""
+        self._remove(self._new)
+
+    def discard_previous(self) -> None:
+        """Remove what stood here before the last ``store``; it is no error if there is nothing."""
+        self._remove(self._previous)
+
+    def remove(self) -> None:
+        """Remove the secret file; it is no error if there is none. ``NAME.previous`` stays."""
+        with self._folder() as folder:
+            self._target(folder)
+        self._remove(self._name)
+
+    def _remove(self, name: str) -> None:
+        with self._writing("could not be cleaned up") as folder:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=folder)
+            os.fsync(folder)
+
+    @contextlib.contextmanager
+    def _folder(self) -> Iterator[int]:
+        """Open the folder, and check by its descriptor that nobody else can write there."""
+        path = self._folder_path
+        try:
+            folder = os.open(path, os.O_DIRECTORY | _READ)
+        except FileNotFoundError:
+            raise OptionError(f"The folder {path} is missing.", f"Run: mkdir -m 700 {shlex.quote(path)}") from None
+        except OSError as error:
+            hint = "Links are not followed: name the folder itself." if os.path.islink(path) else ""
+            raise OptionError(f"The folder {path} cannot be opened: {error.strerror}.", hint) from None
+        try:
+            status = os.fstat(folder)
+            if status.st_uid not in (os.geteuid(), 0):
+                raise OptionError(
+                    f"The folder {path} belongs to another user (uid {status.st_uid}).",
+                    "Its owner could put another file in place of the secret: choose a folder of your own.",
+                )
+            if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise OptionError(
+                    f"The folder {path} can be written by others (mode {stat.S_IMODE(status.st_mode):04o}).",
+                    f"Run: chmod go-w {shlex.quote(path)} (or choose another folder)",
+                )
+            yield folder
+        finally:
+            os.close(folder)
+
+    @contextlib.contextmanager
+    def _writing(self, problem: str) -> Iterator[int]:
+        """Open the folder and keep other runs out of it; the lock ends with the process, however that ends."""
+        with self._folder() as folder:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX)
+                yield folder
+            except OSError as error:
+                raise PveError(f"{self.path} {problem}: {error.strerror}.") from None
+
+    def _target(self, folder: int) -> os.stat_result | None:
+        """Return the status of the secret file, or None; raise OptionError if it is nothing to replace."""
+        try:
+            status = os.stat(self._name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if stat.S_ISLNK(status.st_mode):
+            raise OptionError(f"{self.path} is a link.", "Name the file itself: links are not followed.")
+        if not stat.S_ISREG(status.st_mode):
+            raise OptionError(f"{self.path} is not a regular file.")
+        if status.st_uid != os.geteuid():
+            raise OptionError(f"{self.path} belongs to another user (uid {status.st_uid}).")
+        if status.st_size > MOST_BYTES:
+            raise OptionError(f"{self.path} is too long for a secret file.", "Is this the right path?")
+        return status
+
+    def _staged(self, folder: int) -> str | None:
+        path = os.path.join(self._folder_path, self._new)
+        content = _read_own_file(self._new, path, folder)
+        return None if content is None else _secret_in(content)
+
+    def _put_in_place(self, folder: int) -> None:
+        if self._target(folder) is not None:
+            # Whatever its mode: it was checked to be ours, and is about to be replaced by a closed file.
+            old = _read_file(self._name, folder)
+            if old != _read_file(self._new, folder):
+                self._write(folder, self._scratch, old)
+                os.rename(self._scratch, self._previous, src_dir_fd=folder, dst_dir_fd=folder)
+                os.fsync(folder)
+        os.rename(self._new, self._name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+
+    def _write(self, folder: int, name: str, content: bytes) -> None:
+        """Write a new file, 0600 whatever the umask, and see it reach the disk."""
+        with contextlib.suppress(FileNotFoundError):
+            # What an interrupted run left under this name is a beginning without an end.
+            os.unlink(name, dir_fd=folder)
+        descriptor = os.open(name, _CREATE, _OWNER_ONLY, dir_fd=folder)
+        try:
+            os.fchmod(descriptor, _OWNER_ONLY)
+            while content:
+                content = content[os.write(descriptor, content) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _read_own_file(name: str, path: str, folder: int | None = None) -> bytes | None:
+    """Return the content of an own, closed, regular file, or None if there is none; ``path`` is for error texts."""
     try:
-        # Without O_NONBLOCK the opening of a named pipe would wait for a writer.
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        # Without O_NONBLOCK, opening a named pipe would wait for a writer.
+        descriptor = os.open(name, _READ | os.O_NONBLOCK, dir_fd=folder)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OptionError(f"{path} is a link.", "Name the file itself: links are not followed.") from None
         raise OptionError(f"{path} cannot be read: {error.strerror}.") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OptionError(f"{path} is not a regular file.")
+        if status.st_uid not in (os.geteuid(), 0):
+            raise OptionError(
+                f"{path} belongs to another user (uid {status.st_uid}).", "Keep the secret in a file of your own."
+            )
+        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            mode = f"{stat.S_IMODE(status.st_mode):04o}"
+            raise OptionError(f"{path} is open to others (mode {mode}).", f"Run: chmod 600 {shlex.quote(path)}")
+        return _read_all(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def _check_own_file(descriptor: int, path: str) -> None:
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        raise OptionError(f"{path} is not a regular file.")
-    if status.st_uid not in (os.geteuid(), 0):
-        raise OptionError(
-            f"{path} belongs to another user (uid {status.st_uid}).", "Keep the secret in a file of your own."
-        )
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise OptionError(
-            f"{path} is open to others (mode {stat.S_IMODE(status.st_mode):04o}).", f"Run: chmod 600 {path}"
-        )
+def _read_file(name: str, folder: int) -> bytes:
+    descriptor = os.open(name, _READ | os.O_NONBLOCK, dir_fd=folder)
+    try:
+        return _read_all(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def _secret_in(content: bytes, path: str) -> str:
-    text = content.decode("ascii", errors="replace")
-    secret = text[:-2] if text.endswith("\r\n") else text[:-1] if text.endswith("\n") else text
-    if UUID.fullmatch(secret):
-        return secret
-    if not secret:
-        raise OptionError(f"{path} is empty.", "It should hold the secret of an API token.")
-    raise OptionError(
-        f"{path} does not hold exactly one token secret.",
-        "Expected is one lower-case UUID and a line end, as PVE showed it when the token was made; "
-        "no token id, no quotes, no blanks.",
-    )
+def _read_all(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb", closefd=False) as stream:
+        return stream.read()
+
+
+def _secret_in(content: bytes) -> str | None:
+    match = re.fullmatch(rb"([0-9a-f-]{36})\r?\n?", content)
+    secret = match.group(1).decode("ascii") if match else ""
+    return secret if UUID.fullmatch(secret) else None
