@@ -1,0 +1,210 @@
+"""Virtual machines and containers: lists, configuration and status."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from ..errors import Failure
+from ..state import Guest, State
+from . import Call, index, route
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+# What PVE answers as numbers; everything else in a configuration is text.
+_NUMBERS = {
+    "qemu": {"cores", "sockets", "numa", "onboot", "acpi", "kvm", "tablet", "template", "balloon", "vcpus", "protection"},
+    "lxc": {"cores", "memory", "swap", "unprivileged", "onboot", "protection", "template", "console", "tty", "cpuunits"},
+}
+_UPTIME = 1800  # seconds
+
+index(
+    "/nodes/{node}/qemu/{vmid}",
+    *("config", "cloudinit", "pending", "status", "unlink", "vncproxy", "termproxy", "migrate", "resize", "move"),
+    *("rrd", "rrddata", "monitor", "agent", "snapshot", "spiceproxy", "sendkey", "firewall", "mtunnel"),
+    "remote_migrate",
+)
+index(
+    "/nodes/{node}/lxc/{vmid}",
+    *("config", "pending", "status", "vncproxy", "termproxy", "vncwebsocket", "spiceproxy", "migrate", "clone"),
+    *("rrd", "rrddata", "firewall", "snapshot", "resize", "interfaces"),
+)
+
+
+def _memory(guest: Guest) -> int:
+    return int(guest.config.get("memory", "512")) << 20
+
+
+def _cpus(guest: Guest) -> int:
+    return int(guest.config.get("cores", "1")) * int(guest.config.get("sockets", "1"))
+
+
+def _disk(guest: Guest) -> int:
+    """Return the size of the boot disk in bytes."""
+    volume = guest.config.get("rootfs") or guest.config.get("scsi0") or ""
+    size = re.search(r"size=(\d+)([KMGT]?)", volume)
+    return int(size[1]) * _UNITS[size[2]] if size else 0
+
+
+def resource_row(state: State, guest: Guest, with_tags: bool = False) -> dict[str, Any]:
+    """Return a guest as /cluster/resources and pools show it. Of one on a dead node, little is known."""
+    row: dict[str, Any] = {"id": f"{guest.type}/{guest.vmid}", "type": guest.type, "vmid": guest.vmid}
+    row["node"] = guest.node
+    if with_tags and guest.config.get("tags"):
+        row["tags"] = guest.config["tags"]
+    home = state.nodes.get(guest.node)
+    if home is None or not home.online:
+        return {**row, "status": "unknown"}
+    running = guest.status == "running"
+    row.update(
+        name=guest.name,
+        status=guest.status,
+        template=int(guest.config.get("template", "0")),
+        maxcpu=_cpus(guest),
+        maxmem=_memory(guest),
+        maxdisk=_disk(guest),
+        uptime=_UPTIME if running else 0,
+        mem=_memory(guest) // 4 if running else 0,
+    )
+    row.update(dict.fromkeys(("cpu", "disk", "netin", "netout", "diskread", "diskwrite"), 0))
+    if state.release >= (9, 0):
+        row["memhost"] = 0
+    return row
+
+
+def _list_row(state: State, guest: Guest) -> dict[str, Any]:
+    running = guest.status == "running"
+    row: dict[str, Any] = {
+        "vmid": guest.vmid,
+        "name": guest.name,
+        "status": guest.status,
+        "cpus": _cpus(guest),
+        "maxmem": _memory(guest),
+        "maxdisk": _disk(guest),
+        "uptime": _UPTIME if running else 0,
+        "mem": _memory(guest) // 4 if running else 0,
+    }
+    row.update(dict.fromkeys(("cpu", "disk", "netin", "netout"), 0))
+    if guest.config.get("tags"):
+        row["tags"] = guest.config["tags"]
+    if guest.config.get("template") == "1":
+        row["template"] = 1
+    if running:
+        row["pid"] = guest.vmid
+    if guest.type == "lxc":
+        row.update(type="lxc", swap=0, maxswap=int(guest.config.get("swap", "512")) << 20, diskread=0, diskwrite=0)
+    if state.release >= (9, 0):
+        kind: Any = "0.00" if guest.type == "lxc" else 0
+        names = ("cpufull", "cpusome", "iofull", "iosome", "memoryfull", "memorysome")
+        row.update({f"pressure{name}": kind for name in names})
+        if guest.type == "qemu":
+            row["memhost"] = 0
+    return row
+
+
+def _running_row(guest: Guest) -> dict[str, Any]:
+    """Return what the monitor of a running virtual machine adds."""
+    memory = _memory(guest)
+    return {
+        "qmpstatus": "running",
+        "running-machine": "pc-i440fx-10.1",
+        "running-qemu": "10.1.2",
+        "balloon": memory,
+        "ballooninfo": {
+            "actual": memory,
+            "max_mem": memory,
+            "total_mem": memory,
+            "free_mem": memory // 2,
+            "mem_swapped_in": 0,
+        },
+        "freemem": memory // 2,
+        "blockstat": {"scsi0": {"rd_bytes": 0, "wr_bytes": 0}},
+        "proxmox-support": {"pbs-dirty-bitmap": True, "query-bitmap-info": True},
+        "diskread": 0,
+        "diskwrite": 0,
+    }
+
+
+def _visible(call: Call, kind: str) -> list[Guest]:
+    node = call.state.node if call["node"] == "localhost" else call["node"]
+    return [
+        guest
+        for _, guest in sorted(call.state.guests.items())
+        if guest.type == kind
+        and guest.node == node
+        and call.rights.has_all(call.caller, f"/vms/{guest.vmid}", ["VM.Audit"])
+    ]
+
+
+@route("GET", "/nodes/{node}/qemu")
+def list_machines(call: Call) -> list[dict[str, Any]]:
+    rows = []
+    for guest in _visible(call, "qemu"):
+        row = _list_row(call.state, guest)
+        if call.flag("full"):
+            row.update(_running_row(guest) if guest.status == "running" else {"qmpstatus": guest.status})
+        rows.append(row)
+    return rows
+
+
+@route("GET", "/nodes/{node}/lxc")
+def list_containers(call: Call) -> list[dict[str, Any]]:
+    return [_list_row(call.state, guest) for guest in _visible(call, "lxc")]
+
+
+def _digest(guest: Guest) -> str:
+    text = "".join(f"{key}: {value}\n" for key, value in sorted(guest.config.items()))
+    return hashlib.sha1(text.encode()).hexdigest()  # noqa: S324  # PVE's digest, no signature
+
+
+def _values(guest: Guest) -> dict[str, Any]:
+    numbers = _NUMBERS[guest.type]
+    found: dict[str, Any] = {
+        key: int(value) if key in numbers and value.isdigit() else value for key, value in guest.config.items()
+    }
+    if "cipassword" in found:
+        found["cipassword"] = "**********"
+    return {**found, "digest": _digest(guest)}
+
+
+def _config(call: Call, kind: str) -> dict[str, Any]:
+    guest = call.state.guest(int(call["vmid"]), kind, call["node"])
+    if call.get("snapshot"):
+        raise Failure(f"snapshot '{call['snapshot']}' does not exist")
+    return _values(guest)
+
+
+@route("GET", "/nodes/{node}/qemu/{vmid}/config")
+def read_machine(call: Call) -> dict[str, Any]:
+    return _config(call, "qemu")
+
+
+@route("GET", "/nodes/{node}/lxc/{vmid}/config")
+def read_container(call: Call) -> dict[str, Any]:
+    return _config(call, "lxc")
+
+
+@route("GET", "/nodes/{node}/qemu/{vmid}/pending")
+def read_machine_pending(call: Call) -> list[dict[str, Any]]:
+    return [{"key": key, "value": value} for key, value in _config(call, "qemu").items()]
+
+
+@route("GET", "/nodes/{node}/lxc/{vmid}/pending")
+def read_container_pending(call: Call) -> list[dict[str, Any]]:
+    return [{"key": key, "value": value} for key, value in _config(call, "lxc").items()]
+
+
+@route("GET", "/nodes/{node}/qemu/{vmid}/status/current")
+def read_machine_status(call: Call) -> dict[str, Any]:
+    guest = call.state.guest(int(call["vmid"]), "qemu", call["node"])
+    row = _list_row(call.state, guest)
+    row.update(_running_row(guest) if guest.status == "running" else {"qmpstatus": guest.status})
+    if re.match(r"(?:enabled=)?1", guest.config.get("agent", "")):
+        row["agent"] = 1
+    return {**row, "ha": {"managed": 0}}
+
+
+@route("GET", "/nodes/{node}/lxc/{vmid}/status/current")
+def read_container_status(call: Call) -> dict[str, Any]:
+    guest = call.state.guest(int(call["vmid"]), "lxc", call["node"])
+    return {**_list_row(call.state, guest), "ha": {"managed": 0}}
