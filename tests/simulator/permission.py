@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.homelab.pve.plugins.module_utils.access import paths
 from ansible_collections.homelab.pve.plugins.module_utils.access.model import ROOT
-from ansible_collections.homelab.pve.plugins.module_utils.access.permissions import Evaluator, Privileges
+from ansible_collections.homelab.pve.plugins.module_utils.access.permissions import TREE_PATHS, Evaluator, Privileges
+from ansible_collections.homelab.pve.plugins.module_utils.access.releases import Release
 
 from .errors import Failure, Forbidden
 from .schema import Check
@@ -21,9 +23,10 @@ _DELEGATED = {"storage": "Datastore.Allocate", "vms": "VM.Allocate", "pool": "Po
 class Rights:
     """Answers questions about rights in one version of the state. Answers are remembered."""
 
-    def __init__(self, config: UserConfig, evaluator: Evaluator) -> None:
+    def __init__(self, config: UserConfig, release: Release) -> None:
         self.config = config
-        self.evaluator = evaluator
+        self.release = release
+        self.evaluator = Evaluator(config.access_state(release))
         self._known: dict[tuple[str, str], Privileges] = {}
 
     def privileges(self, subject: str, path: str) -> Privileges:
@@ -31,6 +34,19 @@ class Rights:
         if key not in self._known:
             self._known[key] = self.evaluator.privileges(subject, path)
         return self._known[key]
+
+    def acl_nodes(self) -> set[str]:
+        """Return the paths that have ACL entries and, since 8.1 keeps them in a tree, all nodes on the way there."""
+        entries = {key.path for key in self.config.acl}
+        if self.release < (8, 1):
+            return entries
+        return {node for path in entries for node in paths.ancestors(path)}
+
+    def tree(self, subject: str) -> dict[str, Privileges]:
+        """Return what ``subject`` holds on every path that PVE looks at when it is not asked for one."""
+        asked = {*TREE_PATHS, *self.acl_nodes(), *self.evaluator.state.pools_of}
+        held = {path: self.privileges(subject, path) for path in sorted(asked)}
+        return {path: privileges for path, privileges in held.items() if privileges}
 
     def has_all(self, subject: str, path: str | None, wanted: Iterable[str]) -> bool:
         held = self.privileges(subject, path) if path is not None else {}

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ansible_collections.homelab.pve.plugins.module_utils.access.model import ROOT
-from ansible_collections.homelab.pve.plugins.module_utils.access.permissions import Evaluator
 from ansible_collections.homelab.pve.plugins.module_utils.access.releases import Release
 
 from .errors import ApiError, Failure
@@ -192,7 +191,7 @@ class State:
     @property
     def rights(self) -> Rights:
         if self._rights is None:
-            self._rights = Rights(self.access, Evaluator(self.access.access_state(self.release)))
+            self._rights = Rights(self.access, self.release)
         return self._rights
 
     def _changed(self) -> None:

@@ -95,5 +95,5 @@ def read_permissions(call: Call) -> dict[str, Privileges]:
         call.rights.require_all(caller, "/access", ["Sys.Audit"])
     path = call.get("path")
     if path in (None, "", "0"):
-        return call.rights.evaluator.tree(subject)
+        return call.rights.tree(subject)
     return {str(path): call.rights.privileges(subject, str(path))}

@@ -69,7 +69,7 @@ def _proved(call: Call, userid: str) -> bool:
 def capabilities(state: State, userid: str) -> dict[str, dict[str, int]]:
     """Return the coarse rights that a log-in answers, for the buttons of PVE's interface."""
     found: dict[str, dict[str, int]] = {key: {} for key in _CAPABILITIES}
-    for path in (*_ALWAYS_ASKED, *{key.path for key in state.access.acl}):
+    for path in (*_ALWAYS_ASKED, *state.rights.acl_nodes()):
         top = path.split("/")[1] or "dc"
         for privilege in state.rights.privileges(userid, path):
             # What is held on a pool counts for the guests and storages in it.
