@@ -41,7 +41,8 @@ class Call:
 class Change:
     """A difference between what is and what should be, and the call that removes it.
 
-    ``before`` and ``after`` hold only the fields that differ; None stands for an object that is not there.
+    ``before`` and ``after`` hold only the fields that differ; None stands for an object that is not there. Without a
+    call, it is something on this side that is to be put in order.
     """
 
     kind: str
@@ -49,7 +50,7 @@ class Change:
     action: str  # create, update, delete, renew, store
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
-    call: Call
+    call: Call | None
     note: str = ""
 
     def as_data(self) -> dict[str, Any]:

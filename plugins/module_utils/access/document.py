@@ -23,7 +23,6 @@ _TOKENID = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9._-]+![A-Za-z][A-Za-z0-9._-]+
 _GROUPID = re.compile(r"[A-Za-z0-9._-]+\Z")
 _POOLID = re.compile(r"[A-Za-z][A-Za-z0-9._-]*(?:/[A-Za-z][A-Za-z0-9._-]*){0,2}\Z")
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\Z")
-_KEYS = re.compile(r"[0-9a-zA-Z!=]{0,4096}\Z")
 _LENGTHS = {"firstname": 1024, "lastname": 1024, "email": 254, "comment": 2048}
 
 
@@ -53,7 +52,6 @@ class UserSpec:
     lastname: str | None = None
     email: str | None = None
     comment: str | None = None
-    keys: str | None = None
     password: str | None = field(default=None, repr=False)
     update_password: str = "on_create"
     state: str = "present"
@@ -229,20 +227,17 @@ def parse_user(raw: Mapping[str, Any]) -> UserSpec:
     email = stored_text(raw.get("email"))
     if email and not _EMAIL.match(email):
         raise OptionError(f"email: {email!r} is no e-mail address.")
-    keys = stored_text(raw.get("keys"))
-    if keys and not _KEYS.match(keys):
-        raise OptionError("keys: only letters, digits, '!' and '=' can stand in it, 4096 at most.")
-    password = raw.get("password")
+    password = raw.get("user_password")
     if password is not None and not 8 <= len(password) <= 64:
-        raise OptionError("password: PVE takes 8 to 64 characters.")
+        raise OptionError("user_password: PVE takes 8 to 64 characters.")
     if password is not None and not userid.endswith("@pve"):
         raise OptionError(
-            f"password: {userid} is not in the realm pve, so its password is not kept by PVE.",
+            f"user_password: {userid} is not in the realm pve, so its password is not kept by PVE.",
             "Leave the password out; set it where the realm keeps it.",
         )
     update = raw.get("update_password") or "on_create"
     if update == "always" and password is None:
-        raise OptionError("update_password: always needs a password.")
+        raise OptionError("update_password: always needs a user_password.")
     return UserSpec(
         userid,
         raw.get("enable"),
@@ -253,7 +248,6 @@ def parse_user(raw: Mapping[str, Any]) -> UserSpec:
         stored_text(raw.get("lastname")),
         email,
         stored_text(raw.get("comment")),
-        keys,
         password,
         update,
         state,

@@ -43,9 +43,9 @@ def _from_tree(tree: Mapping[str, Privileges], path: str) -> Privileges:
     return {}
 
 
-def refusal(call: Call, view: View, state: AccessState, held: Held) -> str:
+def refusal(call: Call | None, view: View, state: AccessState, held: Held) -> str:
     """Return what the caller lacks for a call in a state, in PVE's words, or nothing where PVE will do it."""
-    if view.caller == ROOT:
+    if call is None or view.caller == ROOT:
         return ""
     parts = call.path.strip("/").split("/")
     if parts[0] == "pools":

@@ -43,7 +43,6 @@ class User:
     lastname: str = ""
     email: str = ""
     comment: str = ""
-    keys: str = ""
 
     @property
     def realm(self) -> str:

@@ -48,8 +48,9 @@ class View:
     guests: frozenset[int] | None = None
     nodes_down: tuple[str, ...] = ()
     now: float = 0.0
-    # What a look at the place of each token's secret has shown: tokenid -> missing, unverified, working, dead.
+    # What became of the secret of each declared token that exists (see births.py), and what interrupted runs noted.
     secrets: Mapping[str, str] = field(default_factory=dict)
+    markers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # Users whose password is known to be the one that was asked for.
     passwords: frozenset[str] = frozenset()
 
@@ -63,7 +64,6 @@ def observe(source: Source, wanted: Document, now: float) -> View:
     release = source.release
     tree = {path: {name: int(flag) for name, flag in held.items()} for path, held in _permissions(source).items()}
     user_rows = source.get("/access/users", {"full": 1})
-    source.get("/access/groups")
     state = AccessState(
         users={row["userid"]: _user(row) for row in user_rows},
         tokens={token.tokenid: token for row in user_rows for token in _tokens(row)},
@@ -140,7 +140,6 @@ def _user(row: Row) -> User:
         lastname=row.get("lastname") or "",
         email=row.get("email") or "",
         comment=row.get("comment") or "",
-        keys=row.get("keys") or "",
     )
 
 

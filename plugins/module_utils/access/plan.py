@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Callable
 
 from ..client.errors import OptionError
 from ..reconcile import Call, Change, Plan
+from .births import DEAD, KEPT, MISSING, STAGED, UNFINISHED, restorable
 from .document import Document, TokenSpec
 from .guard import lockout, refused_steps, touches_caller_unseen
-from .model import is_token, owner_of
+from .model import owner_of
 from .observe import View, user_is_usable
 from .order import order
 from .permissions import Evaluator
-from .steps import make_steps, token_fields, token_path
+from .steps import given, group_fields, make_steps, pool_fields, role_fields, token_fields, token_path, user_fields
 from .target import Target, make_target, powerless
 
 
@@ -23,8 +25,8 @@ def plan_access(view: View, wanted: Document) -> Plan:
     """
     target = make_target(view, wanted)
     _raise(target)
-    lost = _lost_secrets(view, wanted, target)
-    steps = make_steps(view, target.state, wanted)
+    secrets = tuple(_secret_changes(view, wanted, target))
+    steps = make_steps(view, target.base, target.state, wanted)
     # What an earlier task would have made is taken for granted, so that the rest of a dry run can be told.
     ordered = order(steps, target.base, target.state, view.caller, view.now)
     if not target.assumed:
@@ -45,9 +47,8 @@ def plan_access(view: View, wanted: Document) -> Plan:
             )
     _raise(target)
     changes = tuple(step.change for step in ordered.steps)
-    renewals = tuple(_renewal(view, target, spec) for spec in lost)
     return Plan(
-        changes + renewals,
+        changes + secrets,
         tuple(dict.fromkeys([*target.warnings, *ordered.warnings])),
         tuple(dict.fromkeys(target.assumed)),
         _result(view, wanted, target),
@@ -65,65 +66,109 @@ def _raise(target: Target) -> None:
         )
 
 
-# -- secrets that got lost ------------------------------------------------------------------------------------------
+# -- secrets that are not where they should be ----------------------------------------------------------------------
 
 
-def _lost_secrets(view: View, wanted: Document, target: Target) -> list[TokenSpec]:
-    """Return the tokens to renew: there, but without a working secret at hand."""
-    lost = []
+def _secret_changes(view: View, wanted: Document, target: Target) -> list[Change]:
+    """Return what is to be done about the secrets of tokens that exist: finish, renew, or nothing."""
+    changes = []
     for spec in wanted.tokens:
-        fate = view.secrets.get(spec.tokenid)
-        if spec.state != "present" or spec.tokenid not in view.state.tokens or fate not in ("missing", "dead"):
+        if spec.state != "present" or spec.tokenid not in view.state.tokens:
             continue
-        told = f"Token {spec.tokenid} exists, but its secret in {spec.secret_file} is "
-        told += "missing" if fate == "missing" else "refused by PVE"
-        if spec.renew != "when_lost":
-            target.refuse(
-                f"{told}; PVE shows a secret only once.",
-                "Put the secret back, or say renew: when_lost to get a new one; the old one then stops working.",
-            )
-        elif not user_is_usable(view.state, spec.tokenid, view.now):
-            target.refuse(
-                f"{told}, and a new one would be refused too: the token or its user is disabled or expired.",
-                "Enable the user, or change the expiry, first.",
-            )
-        else:
-            lost.append(spec)
-    _raise(target)
-    return lost
+        fate = view.secrets.get(spec.tokenid)
+        if fate in (STAGED, KEPT):
+            was, will = {"secret": fate}, {"secret": "kept", "secret_file": spec.secret_file}
+            changes.append(Change("token", spec.tokenid, "finish", was, will, None))
+        elif fate == UNFINISHED or (fate in (MISSING, DEAD) and _may_renew(view, spec, fate, target)):
+            changes.append(_renewal(view, target, spec, fate))
+    return changes
 
 
-def _renewal(view: View, target: Target, spec: TokenSpec) -> Change:
+def _may_renew(view: View, spec: TokenSpec, fate: str, target: Target) -> bool:
+    told = f"Token {spec.tokenid} exists, but its secret in {spec.secret_file} is "
+    told += "missing" if fate == MISSING else "refused by PVE"
+    if spec.renew != "when_lost":
+        target.refuse(
+            f"{told}; PVE shows a secret only once.",
+            "Put the secret back, or say renew: when_lost to get a new one; the old one then stops working.",
+        )
+    elif not user_is_usable(view.state, spec.tokenid, view.now):
+        target.refuse(
+            f"{told}, and a new one would be refused too: the token or its user is disabled or expired.",
+            "Enable the user, or change the expiry, first.",
+        )
+    elif spec.tokenid == view.caller:
+        target.refuse(f"{told}, and it is the one that this task itself uses.", "Renew it with other credentials.")
+    else:
+        return True
+    return False
+
+
+def _renewal(view: View, target: Target, spec: TokenSpec, fate: str) -> Change:
     token = target.state.tokens[spec.tokenid]
-    call = Call("PUT", token_path(spec.tokenid), {"regenerate": True})
-    if view.release < (9, 2):
-        call = Call("POST", token_path(spec.tokenid), token_fields(token))
-    was = {"secret": view.secrets[spec.tokenid], "secret_file": spec.secret_file}
-    return Change("token", spec.tokenid, "renew", was, {"secret": "new", "secret_file": spec.secret_file}, call)
+    was = {"secret": fate}
+    will: dict[str, Any] = {**token_fields(token), "secret": "new", "secret_file": spec.secret_file}
+    if view.release >= (9, 2):
+        call = Call("PUT", token_path(spec.tokenid), {"regenerate": True})
+    else:
+        call = Call("POST", token_path(spec.tokenid), given(token_fields(token)))
+        will["acl"] = restorable(target.state, spec.tokenid)
+    return Change("token", spec.tokenid, "renew", was, will, call)
 
 
 # -- what the module returns ------------------------------------------------------------------------------------------
 
 
+_SHOWN: Mapping[str, Callable[[Any], dict[str, Any]]] = {
+    "users": user_fields,
+    "groups": group_fields,
+    "roles": role_fields,
+    "tokens": token_fields,
+    "pools": pool_fields,
+}
+
+
 def _result(view: View, wanted: Document, target: Target) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    if target.kept:
-        result["kept"] = target.kept
+    """Return the declared objects as they will be, and what the tokens among them can do then."""
+    declared = {
+        "users": [spec.userid for spec in wanted.users],
+        "groups": [spec.groupid for spec in wanted.groups],
+        "roles": [spec.roleid for spec in wanted.roles],
+        "tokens": [spec.tokenid for spec in wanted.tokens],
+        "pools": [spec.poolid for spec in wanted.pools],
+    }
+    result: dict[str, Any] = {"kept": target.kept}
+    for kind, names in declared.items():
+        objects = getattr(target.state, kind)
+        result[kind] = {name: _SHOWN[kind](objects[name]) if name in objects else None for name in names}
+    for name in declared["tokens"]:
+        if result["tokens"][name] is not None:
+            result["tokens"][name]["usable"] = user_is_usable(target.state, name, view.now)
+    result["acl"] = [
+        {
+            "path": entry.path,
+            "type": entry.principal.kind,
+            "ugid": entry.principal.name,
+            "roleid": entry.role,
+            "propagate": target.state.propagate(entry),
+        }
+        for entry in sorted(target.declared | target.for_owners)
+        if target.state.propagate(entry) is not None
+    ]
     if {"users", "groups", "acl"} <= view.complete:
         evaluator = Evaluator(target.state)
-        result["effective"] = {
-            spec.tokenid: {path: sorted(held) for path, held in evaluator.tree(spec.tokenid).items()}
-            for spec in wanted.tokens
-            if spec.state == "present" and spec.tokenid in target.state.tokens
-        }
+        for name in declared["tokens"]:
+            if result["tokens"][name] is not None:
+                tree = evaluator.tree(name)
+                result["tokens"][name]["effective"] = {path: sorted(held) for path, held in tree.items()}
     return result
 
 
-def hint_for_powerless(view: View, tokenid: str, result: dict[str, Any]) -> str:
+def powerless_hint(tokenid: str, privsep: bool) -> str:
     """Return what to tell about a single token that can do nothing yet; its ACL entries can only come after it."""
-    if result.get("effective", {}).get(tokenid) != {} or not is_token(tokenid):
-        return ""
     owner = owner_of(tokenid)
+    if not privsep:
+        return f"{tokenid} can log in but do nothing: it has the rights of {owner}, who has none."
     return (
         f"{tokenid} can log in but do nothing yet. With privilege separation, both {owner} and the token need an ACL "
         "entry: homelab.pve.pve_acl with grant_user: true gives both."

@@ -35,13 +35,12 @@ class Step:
     ready: Callable[[AccessState], bool] = _always
 
 
-def make_steps(view: View, target: AccessState, wanted: Document) -> list[Step]:
-    """Return the steps from the observed state to ``target``, in the order in which they mostly can be taken."""
+def make_steps(view: View, before: AccessState, target: AccessState, wanted: Document) -> list[Step]:
+    """Return the steps from ``before`` to ``target``, in the order in which they mostly can be taken."""
     steps: list[Step] = []
-    before = view.state
     steps += _roles(before, target)
     steps += _groups(before, target)
-    steps += _users(view, target, {user.userid: user for user in wanted.users})
+    steps += _users(view, before, target, {user.userid: user for user in wanted.users})
     steps += _tokens(before, target, {token.tokenid: token for token in wanted.tokens})
     steps += _pools(before, target, view.release)
     steps += _acl(before, target, view.caller)
@@ -117,7 +116,7 @@ def _groups(before: AccessState, target: AccessState) -> Iterator[Step]:
         old = before.groups.get(name)
         after = group_fields(group)
         if old is None:
-            call = Call("POST", "/access/groups", {"groupid": name, **_given(after)})
+            call = Call("POST", "/access/groups", {"groupid": name, **given(after)})
             yield Step(Change("group", name, "create", None, after, call), _put("groups", name, group), _nobody)
         elif old != group:
             call = Call("PUT", f"/access/groups/{name}", after)
@@ -129,7 +128,8 @@ def _groups(before: AccessState, target: AccessState) -> Iterator[Step]:
             yield Step(change, _drop("groups", name), _just(Principal("group", name)))
 
 
-def _given(fields: Fields) -> Fields:
+def given(fields: Fields) -> Fields:
+    """Return the fields that have a value; on creation the others are empty anyway."""
     return {key: value for key, value in fields.items() if value not in ("", None)}
 
 
@@ -143,7 +143,6 @@ def user_fields(user: User) -> Fields:
         "lastname": user.lastname,
         "email": user.email,
         "comment": user.comment,
-        "keys": user.keys,
     }
 
 
@@ -154,8 +153,9 @@ def _user_params(fields: Fields) -> Fields:
     return params
 
 
-def _users(view: View, target: AccessState, specs: Mapping[str, UserSpec]) -> Iterator[Step]:
-    before = view.state
+def _users(
+    view: View, before: AccessState, target: AccessState, specs: Mapping[str, UserSpec]
+) -> Iterator[Step]:
     # An administrator of single groups has to send the groups with every change, or PVE refuses it.
     resend_groups = "User.Modify" not in view.rights.get("/access/groups", {})
     for name, user in target.users.items():
@@ -164,7 +164,7 @@ def _users(view: View, target: AccessState, specs: Mapping[str, UserSpec]) -> It
         touches = _just(Principal("user", name))
         if old is None:
             after = user_fields(user)
-            params = {"userid": name, **_user_params(_given({k: v for k, v in after.items() if v != []}))}
+            params = {"userid": name, **_user_params(given({k: v for k, v in after.items() if v != []}))}
             shown = dict(after)
             if spec and spec.password is not None:
                 params["password"] = spec.password
@@ -222,7 +222,7 @@ def _tokens(before: AccessState, target: AccessState, specs: Mapping[str, TokenS
         ready = _user_exists(token.userid)
         after = token_fields(token)
         if old is None:
-            call = Call("POST", token_path(name), _given(after))
+            call = Call("POST", token_path(name), given(after))
             shown = dict(after)
             spec = specs.get(name)
             if spec and spec.secret_file:
@@ -267,7 +267,7 @@ def _pools(before: AccessState, target: AccessState, release: Release) -> Iterat
         pool, old = target.pools[name], before.pools.get(name)
         parent = name.rpartition("/")[0]
         if old is None:
-            params = {"poolid": name, **_given({"comment": pool.comment})}
+            params = {"poolid": name, **given({"comment": pool.comment})}
             change = Change("pool", name, "create", None, {"comment": pool.comment}, Call("POST", "/pools", params))
             empty = Pool(name, pool.comment)
             yield Step(change, _put("pools", name, empty), _any_holder, _parent_exists(parent))

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..client.errors import OptionError
 from . import paths, releases
+from .births import DEAD, MISSING, to_restore
 from .document import AclSpec, Document, GroupSpec, PoolSpec, RoleSpec, TokenSpec, UserSpec
 from .expiry import Expiry
 from .model import NO_ACCESS, ROOT, AccessState, Entry, Group, Pool, Principal, Role, Token, User, is_token, owner_of
@@ -30,6 +31,8 @@ class Target:
     problems: list[OptionError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    # The ACL entries that the document asks for.
+    declared: set[Entry] = field(default_factory=set)
     # Entries of owners that ``grant_user`` asked for and that are needed.
     for_owners: set[Entry] = field(default_factory=set)
     # Entries under which hiding inherited rights is meant.
@@ -54,10 +57,9 @@ def make_target(view: View, wanted: Document) -> Target:
         _token(target, view, token)
     for pool in wanted.pools:
         _pool(target, view, pool)
-    declared: set[Entry] = set()
     for acl in wanted.acls:
-        declared |= _acl(target, view, wanted, acl)
-    surplus = _exclusive(target, view, wanted, declared)
+        _acl(target, view, wanted, acl)
+    surplus = _exclusive(target, view, wanted)
     target.state = target.state.revoke(surplus)
     for acl in wanted.acls:
         if acl.grant_user and acl.state == "present":
@@ -212,7 +214,6 @@ def _user(target: Target, view: View, spec: UserSpec) -> None:
             lastname=_kept(spec.lastname, was.lastname),
             email=_kept(spec.email, was.email),
             comment=_kept(spec.comment, was.comment),
-            keys=_kept(spec.keys, was.keys),
         ),
     )
     _say_if_over(target, view, f"User {spec.userid}", target.state.users[spec.userid].expire)
@@ -246,7 +247,8 @@ def _token(target: Target, view: View, spec: TokenSpec) -> None:
         return
     was = old or Token(spec.tokenid)
     expire = _expire(spec.expire, old.expire if old else None, view.now)
-    if old and spec.expire and view.secrets.get(spec.tokenid) in ("missing", "dead") and spec.renew == "when_lost":
+    renewed = view.secrets.get(spec.tokenid) in (MISSING, DEAD) and spec.renew == "when_lost"
+    if old and spec.expire and renewed:
         expire = spec.expire.at(view.now)
     token = Token(
         spec.tokenid,
@@ -260,6 +262,14 @@ def _token(target: Target, view: View, spec: TokenSpec) -> None:
             "Give another comment.",
         )
     target.state = target.state.put("tokens", spec.tokenid, token)
+    marker = view.markers.get(spec.tokenid)
+    if marker:
+        target.state = target.state.grant(to_restore(spec.tokenid, marker))
+    if old is None and not spec.secret_file and not spec.return_secret:
+        target.refuse(
+            f"Token {spec.tokenid} would be made and its secret, which PVE shows only once, be lost.",
+            "Name a secret_file to keep it in.",
+        )
     _say_if_over(target, view, f"Token {spec.tokenid}", token.expire)
 
 
@@ -317,12 +327,12 @@ def _refuse_missing_guests(target: Target, view: View, vmids: Iterable[int], wha
 # -- ACL ----------------------------------------------------------------------------------------------------------
 
 
-def _acl(target: Target, view: View, wanted: Document, spec: AclSpec) -> set[Entry]:
-    """Put in (or take out) the entries of one item. Return those that are declared."""
+def _acl(target: Target, view: View, wanted: Document, spec: AclSpec) -> None:
+    """Put in (or take out) the entries of one item."""
     entries = [Entry(path, who, role) for path in spec.paths for who in spec.principals for role in spec.roles]
     if spec.state == "absent":
         target.state = target.state.revoke(frozenset(entries))
-        return set()
+        return
     for path in spec.paths:
         _check_path(target, view, path)
     _check_roles(target, spec)
@@ -335,7 +345,7 @@ def _acl(target: Target, view: View, wanted: Document, spec: AclSpec) -> set[Ent
     target.state = target.state.grant(flags)
     if spec.allow_narrowing:
         target.may_hide |= set(entries)
-    return set(entries)
+    target.declared |= set(entries)
 
 
 def _flag(target: Target, entry: Entry, given: bool | None) -> bool:
@@ -386,7 +396,7 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _exclusive(target: Target, view: View, wanted: Document, declared: set[Entry]) -> frozenset[Entry]:
+def _exclusive(target: Target, view: View, wanted: Document) -> frozenset[Entry]:
     """Drop what stands undeclared inside an exclusive scope. Return the surplus ACL entries: an owner may need one."""
     surplus: set[Entry] = set()
     names = {
@@ -408,7 +418,7 @@ def _exclusive(target: Target, view: View, wanted: Document, declared: set[Entry
                     inside = inside and _matches(entry.principal.name, scope.principals)
                 if (
                     inside
-                    and entry not in declared
+                    and entry not in target.declared
                     and not _protected(target, view, wanted, entry.principal.name, entry)
                 ):
                     surplus.add(entry)

@@ -1,0 +1,235 @@
+"""Tokens whose secret is born with them: asked for only when it can be kept, and never lost without a trace.
+
+Before a secret is asked for, a marker beside its file names the token and the host. Whatever happens then, this run or
+the next finds the marker and either finishes (the secret is on disk and works) or takes the new token back. A token
+without a marker was there before, and is not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from ..client.errors import ApiError, AuthenticationError, OptionError, PveError, TransportError
+from ..client.http import Client
+from ..reconcile import Call, Change
+from ..secret_file import SecretPlace
+from .document import TokenSpec
+from .model import AccessState, Entry, Principal, Token
+from .steps import token_fields, token_path
+
+# How many secrets are tried at the same time.
+IN_FLIGHT = 8
+
+# What a look at the place of a secret, and where needed a log-in with it, has shown.
+MISSING = "missing"  # the token is there, the file is not
+UNVERIFIED = "unverified"  # the file holds a secret that nobody tried
+WORKING = "working"
+DEAD = "dead"  # PVE refuses it
+STAGED = "received, not yet in its place"  # an interrupted run got it; it works
+KEPT = "kept, its marker left over"  # an interrupted run put it in its place; it works
+UNFINISHED = "lost by an interrupted run"  # an interrupted run asked for it, and it is nowhere
+
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What was seen of the secrets: the fate of each token's, and the markers of interrupted runs."""
+
+    fates: Mapping[str, str]
+    markers: Mapping[str, Mapping[str, Any]]
+
+
+class Births:
+    """Performs the changes that bring a secret forth, and knows what became of earlier ones."""
+
+    def __init__(self, client: Client, specs: Iterable[TokenSpec]) -> None:
+        self.client = client
+        self.specs = {spec.tokenid: spec for spec in specs}
+        # Asked for in this run, with the answer lost: without a file there is no marker to tell.
+        self.lost: set[str] = set()
+        self.returned: dict[str, str] = {}
+
+    # -- observing ------------------------------------------------------------------------------------------------
+
+    def observe(self, state: AccessState, usable: Iterable[str]) -> Secrets:
+        """Look at the place of every secret. Logs in with those that have to be verified, a few at a time."""
+        present = [spec for spec in self.specs.values() if spec.state == "present"]
+        able = frozenset(usable)
+        markers: dict[str, Mapping[str, Any]] = {}
+        for spec in present:
+            if not spec.secret_file:
+                continue
+            place = SecretPlace(spec.secret_file)
+            place.check()
+            left = place.read_marker()
+            if left is not None:
+                self._check_marker(spec, place, left)
+                markers[spec.tokenid] = left
+        there = [spec for spec in present if spec.tokenid in state.tokens]
+        with ThreadPoolExecutor(IN_FLIGHT) as pool:
+            fates = pool.map(lambda spec: self._fate(spec, spec.tokenid in able, markers.get(spec.tokenid)), there)
+            found = {spec.tokenid: fate for spec, fate in zip(there, fates) if fate}
+        for tokenid, marker in markers.items():
+            if found.get(tokenid) == UNFINISHED:
+                _refuse_foreign(state.tokens[tokenid], marker)
+        return Secrets(found, markers)
+
+    def _check_marker(self, spec: TokenSpec, place: SecretPlace, marker: Mapping[str, Any]) -> None:
+        options = self.client.options
+        named = (marker.get("tokenid"), marker.get("host"), marker.get("port"))
+        if named != (spec.tokenid, options.host, options.port):
+            raise OptionError(
+                f"{place.marker_path} was left by a run that asked for token {named[0]} of {named[1]}:{named[2]}; "
+                f"this one is about token {spec.tokenid} of {options.host}:{options.port}.",
+                "Finish that one first, or give this token a file of its own.",
+            )
+
+    def _fate(self, spec: TokenSpec, able: bool, marker: Mapping[str, Any] | None) -> str:
+        if spec.tokenid in self.lost and not spec.secret_file:
+            return UNFINISHED
+        if not spec.secret_file:
+            return ""
+        place = SecretPlace(spec.secret_file)
+        if marker is not None:
+            staged = place.staged()
+            if staged is not None and self._works(spec.tokenid, staged):
+                return STAGED
+            return KEPT if place.exists and self._works(spec.tokenid, place.read()) else UNFINISHED
+        if not place.exists:
+            return MISSING
+        secret = place.read()
+        if spec.verify_secret != "always" or not able:
+            return UNVERIFIED
+        return WORKING if self._works(spec.tokenid, secret) else DEAD
+
+    def _works(self, tokenid: str, secret: str) -> bool:
+        with self.client.with_token(tokenid, secret) as other:
+            try:
+                other.get("/version")
+            except AuthenticationError:
+                return False
+        return True
+
+    # -- performing -----------------------------------------------------------------------------------------------
+
+    def perform(self, change: Change, able: bool) -> None:
+        """Make a token, renew its secret, or finish what an interrupted run began.
+
+        ``able`` says whether the token can log in at all; else its secret cannot be proved to work.
+        """
+        spec = self.specs[change.id]
+        if change.action == "finish":
+            self._finish(spec)
+        elif spec.secret_file:
+            self._bear_into_file(spec, change, SecretPlace(spec.secret_file), able)
+        else:
+            self.returned[spec.tokenid] = self._ask(spec, change)
+
+    def _finish(self, spec: TokenSpec) -> None:
+        place = SecretPlace(spec.secret_file or "")
+        staged = place.staged()
+        if staged is not None and self._works(spec.tokenid, staged):
+            place.promote()
+        place.discard_staged()
+        place.clear_marker()
+
+    def _bear_into_file(self, spec: TokenSpec, change: Change, place: SecretPlace, able: bool) -> None:
+        place.prove()
+        earlier = place.read_marker()
+        if earlier is not None:
+            place.clear_marker()
+        restore = change.after.get("acl", []) if change.after else []
+        place.write_marker(self._marker(spec, change, restore))
+        try:
+            secret = self._ask(spec, change)
+        except ApiError:
+            # PVE refused: nothing was made, and what may have been there before is still there.
+            place.clear_marker()
+            raise
+        except TransportError as error:
+            if not error.sent:
+                place.clear_marker()
+            raise
+        self._keep(spec, place, secret)
+        for call in _restoring(spec.tokenid, restore):
+            self.client.send(call.method, call.path, call.params)
+        if able and not self._works(spec.tokenid, secret):
+            raise PveError(
+                f"Token {spec.tokenid} was made, and its secret stands in {place.path}, but PVE refuses it.",
+                "Is the user enabled and not expired? Has somebody changed the token meanwhile?",
+            )
+        place.clear_marker()
+
+    def _marker(self, spec: TokenSpec, change: Change, restore: list[Any]) -> Fields:
+        options = self.client.options
+        fields = {key: (change.after or {}).get(key) for key in ("privsep", "expire", "comment")}
+        return {
+            "tokenid": spec.tokenid,
+            "host": options.host,
+            "port": options.port,
+            "purpose": change.action,
+            "fields": fields,
+            "acl": restore,
+        }
+
+    def _ask(self, spec: TokenSpec, change: Change) -> str:
+        """Ask PVE for the token and return its secret."""
+        call = change.call
+        if call is None:
+            raise PveError(f"There is nothing to ask for token {spec.tokenid}.")
+        try:
+            if change.action == "renew" and call.method == "POST":
+                # Before 9.2 a secret cannot be renewed; the token is made anew.
+                self.client.send("DELETE", call.path)
+            answer = self.client.send(call.method, call.path, call.params)
+        except TransportError as error:
+            if error.sent:
+                self.lost.add(spec.tokenid)
+            raise
+        self.lost.discard(spec.tokenid)
+        return str(answer["value"])
+
+    def _keep(self, spec: TokenSpec, place: SecretPlace, secret: str) -> None:
+        try:
+            place.store(secret)
+        except PveError as error:
+            # A secret that cannot be kept is worth nothing, and a token nobody can use is a risk: take it back.
+            self.client.send("DELETE", token_path(spec.tokenid))
+            place.clear_marker()
+            raise PveError(f"{error.message} Token {spec.tokenid} was taken back.", error.hint) from None
+
+
+def _refuse_foreign(token: Token, marker: Mapping[str, Any]) -> None:
+    """Refuse a token that is not the one whose making was interrupted: somebody else has made it meanwhile."""
+    fields = marker.get("fields") or {}
+    if any(fields.get(key) != value for key, value in token_fields(token).items()):
+        raise OptionError(
+            f"A run that asked for token {token.tokenid} was interrupted, and a token of that name exists that it "
+            "did not ask for.",
+            "Look at it. If it can go, delete it; else remove the marker beside the secret file.",
+        )
+
+
+def restorable(state: AccessState, tokenid: str) -> list[list[Any]]:
+    """Return the ACL entries of a token as (path, role, propagate), for a marker."""
+    at_paths = state.acl.get(Principal("token", tokenid), {})
+    return [[path, role, flag] for path, roles in sorted(at_paths.items()) for role, flag in sorted(roles.items())]
+
+
+def to_restore(tokenid: str, marker: Mapping[str, Any]) -> dict[Entry, bool]:
+    """Return the ACL entries that a marker names: the token lost them when it was deleted to be made anew."""
+    principal = Principal("token", tokenid)
+    return {Entry(path, principal, role): bool(flag) for path, role, flag in marker.get("acl") or ()}
+
+
+def _restoring(tokenid: str, entries: Iterable[Iterable[Any]]) -> Iterable[Call]:
+    together: dict[tuple[str, bool], list[str]] = {}
+    for path, role, flag in entries:
+        together.setdefault((path, flag), []).append(role)
+    for (path, flag), roles in together.items():
+        params = {"path": path, "roles": ",".join(roles), "tokens": tokenid, "propagate": flag}
+        yield Call("PUT", "/access/acl", params)

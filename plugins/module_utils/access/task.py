@@ -1,0 +1,71 @@
+"""One task about access: what it observes, plans and performs, with a client to do it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..client.errors import AuthenticationError, PveError
+from ..client.http import Client
+from ..reconcile import Call, Change, Plan
+from .births import Births
+from .document import Document
+from .observe import View, observe, user_is_usable
+from .plan import plan_access
+
+
+class AccessTask:
+    """Observe, plan and perform for a document. ``now`` is the one clock reading of the task."""
+
+    def __init__(self, client: Client, wanted: Document, now: float) -> None:
+        self.client = client
+        self.wanted = wanted
+        self.now = now
+        self.births = Births(client, wanted.tokens)
+        self._tokens: Mapping[str, Any] = {}
+
+    def observe(self) -> View:
+        """Read all of access, and look at the secrets and passwords that the document speaks of."""
+        view = observe(self.client, self.wanted, self.now)
+        usable = [tokenid for tokenid in view.state.tokens if user_is_usable(view.state, tokenid, self.now)]
+        secrets = self.births.observe(view.state, usable)
+        return replace(view, secrets=secrets.fates, markers=secrets.markers, passwords=self._known_passwords(view))
+
+    def plan(self, view: View) -> Plan:
+        """Return the plan for what was observed."""
+        plan = plan_access(view, self.wanted)
+        self._tokens = plan.result["tokens"]
+        return plan
+
+    def perform(self, change: Change) -> None:
+        """Make one change. Whatever brings a secret forth is done with care for it."""
+        if change.kind == "token" and change.action in ("create", "renew", "finish"):
+            able = bool((self._tokens.get(change.id) or {}).get("usable"))
+            self.births.perform(change, able)
+        elif change.call is not None:
+            call = self._confirmed(change.call) if change.kind == "password" else change.call
+            self.client.send(call.method, call.path, call.params)
+
+    def _known_passwords(self, view: View) -> frozenset[str]:
+        """Return the users who can log in with the password that is wanted: one request or two each."""
+        wanted = [u for u in self.wanted.users if u.update_password == "always" and u.userid in view.state.users]
+        return frozenset(user.userid for user in wanted if user.password and self._logs_in(user.userid, user.password))
+
+    def _logs_in(self, userid: str, password: str) -> bool:
+        options = replace(self.client.options, token_id=None, token_secret=None, user=userid, password=password)
+        with Client(options) as other:
+            try:
+                _ = other.release
+            except AuthenticationError:
+                return False
+        return True
+
+    def _confirmed(self, call: Call) -> Call:
+        """Add the caller's own password, which PVE asks for from 8.2 on."""
+        own = self.client.options.password
+        if own is None:
+            raise PveError("Passwords are changed with a ticket, not with an API token.", "Give user and password.")
+        if self.client.release < (8, 2):
+            return call
+        return replace(call, params={**call.params, "confirmation-password": own})

@@ -1,0 +1,78 @@
+"""The skin between Ansible and the engine: options in, one run, result out. Nothing else here knows AnsibleModule."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .access.document import Document
+from .access.task import AccessTask
+from .client.errors import PveError
+from .client.http import Client
+from .client.options import ConnectionOptions, argument_spec
+from .reconcile import Plan, reconcile
+
+Options = dict[str, Any]
+Params = Mapping[str, Any]
+
+
+def make_module(options: Options, **rules: Any) -> AnsibleModule:
+    """Return the module for its own ``options`` and those of the connection."""
+    spec = {**options, **argument_spec()}
+    return AnsibleModule(argument_spec=spec, supports_check_mode=True, **rules)  # type: ignore[no-untyped-call]  # Ansible has no types
+
+
+def connect(module: AnsibleModule) -> Client:
+    """Return a client for the connection options of the task. Raises OptionError."""
+    return Client(ConnectionOptions.from_params(module.params, os.environ))
+
+
+def run_access(
+    options: Options,
+    document: Callable[[Params], Document],
+    result: Callable[[Params, Plan, AccessTask], Params],
+    **rules: Any,
+) -> None:
+    """Run a module about access: read the document out of its options, reconcile, and exit."""
+    module = make_module(options, **rules)
+    try:
+        wanted = document(module.params)
+        if any(token.return_secret for token in wanted.tokens) and not module.no_log:
+            module.fail_json(msg="return_secret: true needs no_log: true on the task; else the secret would be logged.")
+        with connect(module) as client:
+            task = AccessTask(client, wanted, time.time())
+            plan = reconcile(task.observe, task.plan, task.perform, dry_run=module.check_mode)
+            _exit(module, client, plan, result(module.params, plan, task))
+    except PveError as error:
+        module.fail_json(msg=str(error))
+
+
+def one_object(name: str, kind: str, key: str) -> Callable[[Params, Plan, AccessTask], Params]:
+    """Return how the result of a module for single objects is made: the object as it is now, under ``name``."""
+
+    def result(params: Params, plan: Plan, _task: AccessTask) -> Params:
+        objects: Mapping[str, Options | None] = plan.result[kind]
+        found = objects[params[key]]
+        return {name: None if found is None else {key: params[key], **found}}
+
+    return result
+
+
+def _exit(module: AnsibleModule, client: Client, plan: Plan, result: Params) -> None:
+    for said in [*client.warnings, *plan.warnings]:
+        module.warn(said)
+    if plan.assumed:
+        module.warn(f"Assumed to be made by an earlier task: {', '.join(plan.assumed)}.")
+    returned: Options = {
+        "changed": plan.changed,
+        "changes": [change.as_data() for change in plan.changes],
+        "assumed": list(plan.assumed),
+        **result,
+    }
+    if module._diff:
+        returned["diff"] = plan.diff()
+    module.exit_json(**returned)
