@@ -62,7 +62,7 @@ class Answer:
 
     @property
     def closes(self) -> bool:
-        return self.status >= 400  # noqa: PLR2004
+        return self.status >= 400
 
 
 class Api:

@@ -43,7 +43,7 @@ def _name(common_name: str) -> x509.Name:
 
 def make_certificates(directory: Path, node: str) -> Certificates:
     """Make a CA and a certificate for localhost in ``directory``, replacing what is there. Keys are 0600."""
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     start, end = now - datetime.timedelta(hours=1), now + datetime.timedelta(days=_VALID_DAYS)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = _name(f"Simulated CA of {node}")
@@ -79,9 +79,7 @@ def make_certificates(directory: Path, node: str) -> Certificates:
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
@@ -89,9 +87,7 @@ def make_certificates(directory: Path, node: str) -> Certificates:
     ca_file.write_bytes(ca.public_bytes(pem))
     certificate_file.write_bytes(certificate.public_bytes(pem) + ca.public_bytes(pem))
     key_file.touch(mode=0o600)
-    key_file.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    key_file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     digest = certificate.fingerprint(hashes.SHA256())
     return Certificates(ca_file, certificate_file, key_file, ":".join(f"{byte:02X}" for byte in digest))
 

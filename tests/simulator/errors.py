@@ -41,7 +41,9 @@ class Forbidden(ApiError):
     """403, naming what is missing, unless the check was of a kind that has no name."""
 
     def __init__(self, what: str | None = None) -> None:
-        super().__init__(403, f"Permission check failed ({what})\n" if what is not None else "Permission check failed\n")
+        super().__init__(
+            403, f"Permission check failed ({what})\n" if what is not None else "Permission check failed\n"
+        )
 
     def nested(self) -> str:
         return f"403 {self.message}"

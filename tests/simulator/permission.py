@@ -123,7 +123,7 @@ class _Checker:
     def passes(self, check: Check, quiet: bool) -> bool:
         if isinstance(check, list):
             if check[0] == "and":
-                return all([self.passes(part, quiet=False) for part in check[1:]])
+                return all(self.passes(part, quiet=False) for part in check[1:])
             return any(self.passes(part, quiet=True) for part in check[1:])
         kind, _, rest = check.partition(" ")
         if kind == "modify":

@@ -23,13 +23,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from ansible_collections.homelab.pve.plugins.module_utils.access.releases import Release
 
 DATA = Path(__file__).parent / "data"
-Check = Union[str, list["Check"]]
+Check: TypeAlias = "str | list[Check]"
 _TYPES = {"s": "string", "i": "integer", "n": "number", "b": "boolean", "a": "array"}
 _INDEXED = re.compile(r"(.+)\[n\]\Z")
 

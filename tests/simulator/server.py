@@ -1,10 +1,10 @@
 """The HTTPS server: PVE's connection habits around ``Api``, and the simulator's own controls under ``/_sim``.
 
-    POST   /_sim/reset           pristine state
-    GET    /_sim/state           the whole state;  POST /_sim/load replaces it, or parts of it
-    GET    /_sim/requests        the log of requests;  DELETE clears it
-    POST   /_sim/faults          more fault rules (a JSON list);  DELETE clears them
-    POST   /_sim/nodes/NODE      {"online": false}
+POST   /_sim/reset           pristine state
+GET    /_sim/state           the whole state;  POST /_sim/load replaces it, or parts of it
+GET    /_sim/requests        the log of requests;  DELETE clears it
+POST   /_sim/faults          more fault rules (a JSON list);  DELETE clears them
+POST   /_sim/nodes/NODE      {"online": false}
 """
 
 from __future__ import annotations

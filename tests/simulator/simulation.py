@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from aiohttp import web
-
 from ansible_collections.homelab.pve.plugins.module_utils.access.releases import parse_release
 
 from .certificates import Certificates, make_certificates
@@ -93,17 +92,12 @@ class Simulator:
     async def _serve(self, started: Future[int]) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        runner = web.ServerRunner(
-            web.Server(
-                self._server.handler,
-                keepalive_timeout=IDLE_SECONDS,
-                access_log=None,
-            )
-        )
+        handler = web.Server(self._server.handler, keepalive_timeout=IDLE_SECONDS, access_log=None)
+        runner = web.ServerRunner(handler, shutdown_timeout=0.1)
         await runner.setup()
         try:
             context = self._certificates.server_context()
-            site = web.TCPSite(runner, self.host, self.port, ssl_context=context, shutdown_timeout=0.1)
+            site = web.TCPSite(runner, self.host, self.port, ssl_context=context)
             await site.start()
         except OSError as error:
             started.set_exception(error)

@@ -18,9 +18,9 @@ from .permission import Rights
 from .userconfig import AclKey, Json, TokenRow, UserConfig, UserRow
 
 ROOT_TOKEN = "root@pam!admin"
-ROOT_SECRET = "11111111-2222-4333-8444-555555555555"  # noqa: S105  # published with the pristine state
+ROOT_SECRET = "11111111-2222-4333-8444-555555555555"  # published with the pristine state
 ADMIN = "admin@pve"
-ADMIN_PASSWORD = "adminpass123"  # noqa: S105  # likewise
+ADMIN_PASSWORD = "adminpass123"  # likewise
 FIRST_EXTRA_VMID = 1000
 
 

@@ -193,7 +193,8 @@ class UserConfig:
     def load(cls, data: Mapping[str, Any]) -> UserConfig:
         """Read what ``export`` gives. Lists may be left out, and so may every field but the id of a row.
 
-        Privileges, groups and members may be lists or texts, as in PVE's answers.
+        Privileges, groups and members may be lists or texts, in the places where PVE's own answers have them: users
+        in a group's ``users``, tokens in a user's ``tokens``, the members of a pool in ``members``.
         """
         config = cls()
         for row in data.get("users", []):
@@ -208,11 +209,19 @@ class UserConfig:
             config._load_token(row["tokenid"], row)
         for row in data.get("groups", []):
             config.groups[row["groupid"]] = row.get("comment")
+            for userid in _items(row.get("users")):
+                user = config.users.get(userid)
+                if user:
+                    config.users[userid] = user._replace(groups=user.groups | {row["groupid"]})
         for row in data.get("roles", []):
             config.roles[row["roleid"]] = frozenset(_items(row.get("privs")))
         for row in data.get("pools", []):
-            vms = frozenset(int(vmid) for vmid in _items(row.get("vms")))
-            config.pools[row["poolid"]] = PoolRow(row.get("comment"), vms, frozenset(_items(row.get("storage"))))
+            members = row.get("members") or []
+            vms = [*_items(row.get("vms")), *(member["vmid"] for member in members if "vmid" in member)]
+            storage = [*_items(row.get("storage")), *(m["storage"] for m in members if m["type"] == "storage")]
+            config.pools[row["poolid"]] = PoolRow(
+                row.get("comment"), frozenset(int(vmid) for vmid in vms), frozenset(storage)
+            )
         for row in data.get("acl", []):
             key = AclKey(row["path"], row["type"], row["ugid"], row["roleid"])
             config.acl[key] = 1 if row.get("propagate", 1) else 0

@@ -114,9 +114,7 @@ _FORMATS: dict[str, Callable[[str, Release], None]] = {
     "pve-realm": _looks_like(_REALM, "value does not look like a valid realm"),
     "pve-configid": _looks_like(r"[a-z][a-z0-9_-]+", "invalid configuration ID '{0}'", re.IGNORECASE),
     "pve-vmid": _looks_like(r"[1-9][0-9]{2,8}", "value does not look like a valid VM ID"),
-    "pve-node": _looks_like(
-        r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?", "value does not look like a valid node name"
-    ),
+    "pve-node": _looks_like(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?", "value does not look like a valid node name"),
     "pve-storage-id": _looks_like(
         r"[a-z][a-z0-9\-_.]*[a-z0-9]", "storage ID '{0}' contains illegal characters", re.IGNORECASE
     ),

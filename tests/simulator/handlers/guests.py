@@ -13,8 +13,31 @@ from . import Call, index, route
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 # What PVE answers as numbers; everything else in a configuration is text.
 _NUMBERS = {
-    "qemu": {"cores", "sockets", "numa", "onboot", "acpi", "kvm", "tablet", "template", "balloon", "vcpus", "protection"},
-    "lxc": {"cores", "memory", "swap", "unprivileged", "onboot", "protection", "template", "console", "tty", "cpuunits"},
+    "qemu": {
+        "cores",
+        "sockets",
+        "numa",
+        "onboot",
+        "acpi",
+        "kvm",
+        "tablet",
+        "template",
+        "balloon",
+        "vcpus",
+        "protection",
+    },
+    "lxc": {
+        "cores",
+        "memory",
+        "swap",
+        "unprivileged",
+        "onboot",
+        "protection",
+        "template",
+        "console",
+        "tty",
+        "cpuunits",
+    },
 }
 _UPTIME = 1800  # seconds
 
@@ -154,7 +177,7 @@ def list_containers(call: Call) -> list[dict[str, Any]]:
 
 def _digest(guest: Guest) -> str:
     text = "".join(f"{key}: {value}\n" for key, value in sorted(guest.config.items()))
-    return hashlib.sha1(text.encode()).hexdigest()  # noqa: S324  # PVE's digest, no signature
+    return hashlib.sha1(text.encode()).hexdigest()  # PVE's digest, no signature
 
 
 def _values(guest: Guest) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from . import Call, route
 
 _FIELDS = ("firstname", "lastname", "email", "comment", "keys")
 _SEERS = ["User.Modify", "Sys.Audit"]
-_TOKEN_PATH = "/access/users/{userid}/token/{tokenid}"  # noqa: S105  # a path, no secret
+_TOKEN_PATH = "/access/users/{userid}/token/{tokenid}"  # a path, no secret
 
 
 def _user(config: UserConfig, userid: str) -> UserRow:
@@ -63,7 +63,8 @@ def read_user(call: Call) -> dict[str, Any]:
 
 
 def _with_fields(row: UserRow, given: Mapping[str, Any]) -> UserRow:
-    return row._replace(**{name: str(given[name]) for name in _FIELDS if name in given})
+    fields: dict[str, Any] = {name: str(given[name]) for name in _FIELDS if name in given}
+    return row._replace(**fields)
 
 
 def _groups(config: UserConfig, text: str) -> frozenset[str]:
@@ -84,8 +85,11 @@ def create_user(call: Call) -> None:
         password = call.get("password")
         if password is not None:
             set_password(call, name, realm, password)
-        row = UserRow(enable=int(call.get("enable") or 1) if "enable" not in call else int(call["enable"]))
-        row = row._replace(expire=int(call.get("expire") or 0), groups=_groups(config, call.get("groups") or ""))
+        row = UserRow(
+            enable=int(call.flag("enable", default=True)),
+            expire=int(call.get("expire") or 0),
+            groups=_groups(config, call.get("groups") or ""),
+        )
         config.users[userid] = _with_fields(row, call.parameters)
 
 
@@ -192,9 +196,7 @@ def create_token(call: Call) -> dict[str, Any]:
     if call.get("comment") not in (None, "", "0"):
         info["comment"] = call["comment"]
     with call.state.edit("generating token failed") as config:
-        config.tokens[userid, name] = TokenRow(
-            int(call.get("expire") or 0), int(info["privsep"]), info.get("comment")
-        )
+        config.tokens[userid, name] = TokenRow(int(call.get("expire") or 0), int(info["privsep"]), info.get("comment"))
     return {"full-tokenid": full, "value": call.state.new_secret(full), "info": info}
 
 
@@ -206,10 +208,12 @@ def update_token(call: Call) -> dict[str, Any]:
     row = token_row(call.state.access, userid, name)
     answer = shown_token(row)
     with call.state.edit("updating token info failed") as config:
-        for number in ("privsep", "expire"):
-            if number in call:
-                row = row._replace(**{number: int(call[number])})
-                answer[number] = call[number]
+        if "privsep" in call:
+            row = row._replace(privsep=int(call["privsep"]))
+            answer["privsep"] = call["privsep"]
+        if "expire" in call:
+            row = row._replace(expire=int(call["expire"]))
+            answer["expire"] = call["expire"]
         comment = call.get("comment")
         if comment is not None and (with_clearing or comment not in ("", "0")):
             row = row._replace(comment=comment)
@@ -256,5 +260,3 @@ def change_password(call: Call) -> None:
         if call.caller != userid and realm == "pam":
             raise Forbidden
     set_password(call, name, realm, call["password"])
-
-

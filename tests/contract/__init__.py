@@ -1,0 +1,1 @@
+"""Replays recorded conversations with PVE's API against a fresh simulator."""
