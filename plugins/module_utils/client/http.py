@@ -18,7 +18,11 @@ from ansible_collections.homelab.pve.plugins.module_utils.client.errors import (
     error_from_answer,
     is_lock_timeout,
 )
-from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions, check_secret
+from ansible_collections.homelab.pve.plugins.module_utils.client.options import (
+    ConnectionOptions,
+    check_secret,
+    check_token_id,
+)
 from ansible_collections.homelab.pve.plugins.module_utils.client.transport import Answer, Transport
 
 # Seconds to wait before a request is sent again. The first repetition is at once: what it cures is a connection that
@@ -151,7 +155,11 @@ class Client:
     def with_token(self, token_id: str, secret: str) -> Client:
         """Return a new client for the same host, trusted the same way, that asks as another token."""
         options = dataclasses.replace(
-            self._options, token_id=token_id, token_secret=check_secret(secret), user=None, password=None
+            self._options,
+            token_id=check_token_id(token_id),
+            token_secret=check_secret(secret),
+            user=None,
+            password=None,
         )
         return self._like_this(options)
 

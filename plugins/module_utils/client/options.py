@@ -54,6 +54,7 @@ _USERID = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9._-]+")
 _TOKENID = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9._-]+![A-Za-z][A-Za-z0-9._-]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?")
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+_WHOLE = "A token id is whole when it reads user@realm!name, for example root@pam!ansible."
 _HIGHEST_PORT = 65535
 _PATHS_OF_THE_API = ("", "/", "/api2/json", "/api2/json/", "/api2", "/api2/")
 
@@ -221,9 +222,10 @@ def _host_and_port(given: _Given) -> tuple[str, int]:
     if not text:
         raise OptionError("No host is given.", "Set host, or the environment variable PVE_HOST, to a PVE node.")
     host, port = _split_host(text.strip(), label)
-    if port and "port" in given.values and given.get("port") != port:
+    if port is None or ("host" in given.inherited and "port" in given.values.keys() - given.inherited):
+        port = given.get("port")
+    elif given.values.get("port", port) != port and ("port" in given.inherited) == ("host" in given.inherited):
         raise OptionError(f"{label} has port {port}, yet {given.label('port')} is {given.get('port')}.", "Give one.")
-    port = port or given.get("port")
     if not 1 <= port <= _HIGHEST_PORT:
         raise OptionError(f"{given.label('port')} is {port}: ports go from 1 to {_HIGHEST_PORT}.")
     return host, port
@@ -280,26 +282,31 @@ def _credentials(given: _Given) -> tuple[str | None, str | None, str | None, str
 
 
 def _token_id(given: _Given) -> str:
-    text, label = given.get("token_id"), given.label("token_id")
-    whole = "A token id is whole when it reads user@realm!name, for example root@pam!ansible."
+    text = given.get("token_id")
     if text is None:
-        raise OptionError("A token's secret is given, but no token_id.", whole)
+        raise OptionError("A token's secret is given, but no token_id.", _WHOLE)
+    return check_token_id(text, given.label("token_id"))
+
+
+def check_token_id(text: str, label: str = "token_id") -> str:
+    """Return ``text`` if it is a whole token id (``user@realm!name``); raise OptionError otherwise."""
     if _TOKENID.fullmatch(text):
-        return str(text)
+        return text
     # None of these texts may quote what was given: it may well contain the secret.
+    hint = _WHOLE
     user, bang, name = text.rpartition("!")
     if not bang:
         problem = "is a secret, not an id" if UUID.fullmatch(text.lower()) else "has no '!' and token name"
     elif ":" in name or "=" in name:
         problem = f"goes on after the token's name with a '{':' if ':' in name else '='}'"
-        whole = "Give the id alone (user@realm!name); the secret is the value of token_secret, or stands in token_file."
+        hint = "Give the id alone (user@realm!name); the secret is the value of token_secret, or stands in token_file."
     elif not _USERID.fullmatch(user):
         problem = "has no user@realm before the '!'"
     else:
         problem = (
-            "has a token name that PVE does not accept (a letter, then one or more letters, digits, '.', '-' or '_')"
+            "has a token name that PVE does not accept (a letter, then at least one letter, digit, '.', '-' or '_')"
         )
-    raise OptionError(f"{label} {problem}.", whole)
+    raise OptionError(f"{label} {problem}.", hint)
 
 
 def _token_secret(given: _Given) -> str:

@@ -42,11 +42,12 @@ MOST_ANSWERS = 90
 # A host that does not take the connection by then is down; ``timeout`` is for the answer.
 CONNECT_SECONDS = 10
 
-_CLIENT_ERROR = 400
+_OK, _CLIENT_ERROR = 200, 400
 
 # OpenSSL's numbers for what is wrong with a certificate.
 _EXPIRED, _NOT_YET = 10, 9
-_SELF_SIGNED, _SELF_SIGNED_CHAIN, _UNKNOWN_ISSUER, _UNVERIFIED_LEAF = 18, 19, 20, 21
+# Self-signed, or of a CA that is not among the trusted ones, or that only has the name of a trusted one.
+_NOT_TRUSTED = (7, 18, 19, 20, 21)
 _WRONG_NAME, _WRONG_ADDRESS = 62, 64
 
 
@@ -115,8 +116,7 @@ class Transport:
         except requests.RequestException as error:
             failure = self._failure(error)
         else:
-            # Older releases of urllib3 take a body that was cut short for a whole one.
-            if response.raw.tell() < int(response.headers.get("Content-Length", 0)):
+            if _is_cut(response):
                 failure = self._cut(sent=True)
         if failure:
             # Raised out here: inside the except block it would carry the request, headers and all, as its context.
@@ -203,7 +203,7 @@ class Transport:
             )
             if seen == options.fingerprint:
                 problem, hint = f"broke off the TLS handshake: {_plain(cause)}", "Run again."
-        elif code in (_SELF_SIGNED, _SELF_SIGNED_CHAIN, _UNKNOWN_ISSUER, _UNVERIFIED_LEAF):
+        elif code in _NOT_TRUSTED:
             problem = "shows a certificate of a CA that is not trusted here"
             hint = (
                 "A fresh PVE signs its own: copy /etc/pve/pve-root-ca.pem from the host and name it in ca_path, "
@@ -365,6 +365,15 @@ def _plain(error: BaseException) -> str:
     """Return what the operating system (or TLS) said, without the wrappings of the library."""
     root = _root(error)
     return (getattr(root, "strerror", None) or str(root)).rstrip(".")
+
+
+def _is_cut(response: requests.Response) -> bool:
+    """Whether the connection ended within the answer: the libraries take a cut head, and some a cut body, for whole."""
+    length = response.headers.get("Content-Length", "")
+    if length.isdigit():
+        return response.raw.tell() < int(length)
+    # PVE tells the length of every success.
+    return response.status_code == _OK and not response.content
 
 
 def _utf8(reason: str) -> str:
