@@ -128,7 +128,9 @@ class Api:
             raise Forbidden(f"URI '{call.inner}' not available with API token, need proper ticket.\n")
         enforce(endpoint.check, call.subject, given, self.state.rights)
         if endpoint.on_node:
-            self._reach(str(given.get("node", "")))
+            if not given.get("node"):
+                raise ParameterError({"node": "proxy parameter 'node' does not exists"})
+            self._reach(str(given["node"]))
         parameters = verify(endpoint, given, self.state.release)
         handler = self._handlers.get((endpoint.method, endpoint.path))
         if handler is None:

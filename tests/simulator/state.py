@@ -21,6 +21,7 @@ ROOT_TOKEN = "root@pam!admin"
 ROOT_SECRET = "11111111-2222-4333-8444-555555555555"  # published with the pristine state
 ADMIN = "admin@pve"
 ADMIN_PASSWORD = "adminpass123"  # likewise
+CLUSTER_NAME = "homelab"
 FIRST_EXTRA_VMID = 1000
 
 
@@ -174,7 +175,7 @@ class State:
             "pam": Realm("pam", "pam", "Linux PAM standard authentication"),
             "pve": Realm("pve", "pve", "Proxmox VE authentication server"),
         }
-        names = [self.size.node, *(f"{self.size.node}{number}" for number in range(2, self.size.nodes + 1))]
+        names = [self.size.node, *(f"{self.size.node}-{number}" for number in range(2, self.size.nodes + 1))]
         self.nodes = {name: Node(name, f"192.168.40.{number}") for number, name in enumerate(names, 2)}
         self.nodes[names[0]].cpus = 2
         guests = pristine_guests(names[0])

@@ -20,7 +20,7 @@ UNDECLARED = "property is not defined in schema and the schema does not allow ad
 _REALM = r"[A-Za-z][A-Za-z0-9.\-_]+"
 _USERID = re.compile(rf"([^\s:/]+)@({_REALM})\Z")
 _TOKENID = re.compile(rf"([^\s:/]+@{_REALM})!({_REALM})\Z")
-_INTEGER = re.compile(r"[+-]?\d+\Z", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d+$", re.ASCII)  # a line end at the end passes, as in Perl
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z", re.ASCII)
 _MIN_USERID, _MAX_USERID = 3, 64
 _POOL_LEVELS = 3
@@ -88,7 +88,7 @@ def _looks_like(pattern: str, text_if_not: str, flags: int = 0) -> Callable[[str
 
 
 def _email(text: str, release: Release) -> None:
-    if not re.match(r"[\w+\-~]+(?:\.[\w+\-~]+)*@[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)*\Z", text, re.ASCII):
+    if not re.match(r"[\w+\-~]+(?:\.[\w+\-~]+)*@[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)*\Z", text):
         raise FormatError("value does not look like a valid email address")
 
 

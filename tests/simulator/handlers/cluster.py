@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ParameterError
+from ..state import CLUSTER_NAME
 from ..versions import version_of
 from . import Call, index, route
 from .guests import resource_row as guest_row
@@ -47,7 +48,7 @@ def read_status(call: Call) -> list[dict[str, Any]]:
     if not alone:
         online = sum(node.online for node in nodes)
         summary = {"nodes": len(nodes), "quorate": int(online * 2 > len(nodes)), "version": len(nodes)}
-        rows.insert(0, {"type": "cluster", "id": "cluster", "name": "homelab", **summary})
+        rows.insert(0, {"type": "cluster", "id": "cluster", "name": CLUSTER_NAME, **summary})
     return rows
 
 

@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 from ..errors import ApiError, Failure, NotSimulated
-from ..state import State
+from ..permission import normalise
+from ..state import CLUSTER_NAME, State
 from ..verify import FormatError, split_list, split_userid
 from . import Call, index, route
 
@@ -46,9 +47,11 @@ def create_ticket(call: Call) -> dict[str, Any]:
     answer: dict[str, Any] = {"username": userid, "cap": capabilities(call.state, userid)}
     if call.get("path"):
         wanted = split_list(call.get("privs") or "")
-        if not wanted or not call.rights.has_all(userid, call.get("path"), wanted):
+        if not wanted or not call.rights.has_all(userid, normalise(call["path"]), wanted):
             raise _refused()
         return answer
+    if len(call.state.nodes) > 1 and call.rights.has_all(userid, "/", ["Sys.Audit"]):
+        answer["clustername"] = CLUSTER_NAME
     answer["ticket"], answer["CSRFPreventionToken"] = call.authenticator.new_ticket(userid)
     return answer
 

@@ -1,0 +1,91 @@
+"""Tickets, the token against cross-site requests, and which credentials win."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.homelab.pve.tests.simulator import ADMIN, ADMIN_PASSWORD, Simulator
+
+from .conftest import ROOT, Wire
+
+USER = {"userid": "csrf@pve"}
+
+
+def test_a_write_with_a_ticket_needs_the_csrf_token(wire: Wire) -> None:
+    headers = wire.login(ADMIN, ADMIN_PASSWORD)
+    without = {name: value for name, value in headers.items() if name == "Cookie"}
+    assert wire.call("GET", "/access/acl", headers=without).status == 200
+    for token in ({}, {"CSRFPreventionToken": "00000000:x"}):
+        answer = wire.call("POST", "/access/users", USER, headers={**without, **token})
+        assert (answer.status, answer.reason) == (401, "Permission denied - invalid csrf token")
+    assert wire.call("POST", "/access/users", USER, headers=headers).status == 200
+
+
+def test_a_csrf_token_belongs_to_its_user(wire: Wire) -> None:
+    wire.call("POST", "/access/users", {"userid": "other@pve", "password": "otherother"})
+    others = wire.login("other@pve", "otherother")["CSRFPreventionToken"]
+    mixed = {**wire.login(ADMIN, ADMIN_PASSWORD), "CSRFPreventionToken": others}
+    assert wire.call("POST", "/access/users", USER, headers=mixed).status == 401
+
+
+def test_a_cookie_wins_over_a_token(wire: Wire) -> None:
+    stale = {**ROOT, "Cookie": "PVEAuthCookie=PVE:root@pam:00000000::stale"}
+    assert wire.call("GET", "/version", headers=stale).status == 401
+    assert wire.call("GET", "/version", headers={**ROOT, "Cookie": "PVEAuthCookie="}).status == 200
+
+
+@pytest.mark.parametrize("change", ["PVE:root@pam", "PVE:nobody@pve"])
+def test_a_ticket_cannot_be_turned_into_another_users(wire: Wire, change: str) -> None:
+    headers = wire.login(ADMIN, ADMIN_PASSWORD)
+    forged = headers["Cookie"].replace(f"PVE:{ADMIN}", change)
+    assert wire.call("GET", "/version", headers={"Cookie": forged}).status == 401
+
+
+@pytest.mark.parametrize(
+    ("release", "token", "text"),
+    [
+        ("7.4", "root@pam!admin:11111111-2222-4333-8444-555555555555", "no tokenid specified"),
+        ("7.4", "nobody@pve!x1=y", "no such user ('nobody@pve')"),
+        ("8.4", "root@pam!none=y", "no such token 'none' for user 'root@pam'"),
+        ("8.4", "root@pam!admin=y", "invalid token value!"),
+        ("8.4", "garbage=y", "'garbage' is not a valid token ID - not able to split into user and token parts"),
+        ("9.2", "root@pam!admin=y", "Authentication failed!"),
+        ("9.2", "nobody@pve!x1=y", "Authentication failed!"),
+    ],
+)
+def test_what_a_401_tells(release: str, token: str, text: str) -> None:
+    with Simulator(release, auth_delay=0) as simulator:
+        answer = Wire(simulator).call("GET", "/version", headers={"Authorization": f"PVEAPIToken={token}"})
+        assert (answer.status, answer.reason) == (401, text)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [("enable", 0, "user 'dis@pve' is disabled"), ("expire", 1000, "user 'dis@pve' access expired")],
+)
+def test_tokens_of_users_who_may_not_log_in(field: str, value: int, text: str) -> None:
+    with Simulator("8.4", auth_delay=0) as simulator:
+        simulator.load(
+            {
+                "users": [{"userid": "dis@pve", field: value}],
+                "tokens": [{"tokenid": "dis@pve!tk", "secret": "s", "privsep": 0}],
+            }
+        )
+        answer = Wire(simulator).call("GET", "/version", headers={"Authorization": "PVEAPIToken=dis@pve!tk=s"})
+        assert (answer.status, answer.reason) == (401, text)
+
+
+def test_the_ticket_of_root_opens_every_account(wire: Wire, simulator: Simulator) -> None:
+    simulator.load({"passwords": {"root@pam": "rootrootroot"}})
+    headers = wire.login("root@pam", "rootrootroot")
+    answer = wire.call("DELETE", "/access/users/missing@pve", headers=headers)
+    assert answer.status == 200, "root@pam with a ticket is not checked, so a missing user is no error"
+    ticket = wire.call("POST", "/access/ticket", {"username": "root@pam", "password": "rootrootroot"}, headers={})
+    form = {"username": ADMIN, "password": ticket.data["ticket"]}
+    assert wire.call("POST", "/access/ticket", form, headers={}).status == 200
+
+
+def test_root_only_methods_are_closed_to_its_tokens(wire: Wire, simulator: Simulator) -> None:
+    assert wire.call("POST", "/nodes/ugreen/execute").reason == "Permission check failed (user != root@pam)"
+    simulator.load({"passwords": {"root@pam": "rootrootroot"}})
+    answer = wire.call("POST", "/nodes/ugreen/execute", headers=wire.login("root@pam", "rootrootroot"))
+    assert answer.status == 400
