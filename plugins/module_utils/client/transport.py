@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 try:
     import requests
+    import urllib3
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPSConnection
     from urllib3.connectionpool import HTTPSConnectionPool
@@ -209,7 +210,7 @@ class Transport:
                 "A fresh PVE signs its own: copy /etc/pve/pve-root-ca.pem from the host and name it in ca_path, "
                 f"or set fingerprint.{shown} Compare it with what PVE shows under Node > System > Certificates."
             )
-        elif code in (_WRONG_NAME, _WRONG_ADDRESS):
+        elif code in (_WRONG_NAME, _WRONG_ADDRESS) or (code is None and isinstance(cause, ValueError)):
             problem = f"shows a certificate that is not for {options.host}"
             hint = f"Use a name or address that the certificate has, or set fingerprint.{shown}"
         elif code in (_EXPIRED, _NOT_YET):
@@ -331,6 +332,10 @@ def _tls_context(options: ConnectionOptions) -> ssl.SSLContext:
             # The client says it once, in its own words.
             warnings.simplefilter("ignore", InsecureRequestWarning)
         return context
+    if urllib3.__version__.startswith("1."):  # type: ignore[attr-defined]
+        # It does not hand the name to the handshake where that is an address, and compares it afterwards itself
+        # (before the request, as with a pin).
+        context.check_hostname = False
     if options.ca_path:
         _load(context, options.ca_path)
     else:

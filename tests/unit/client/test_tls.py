@@ -15,6 +15,7 @@ from ansible_collections.homelab.pve.tests.unit.client.servers import (
     SECRET,
     TOKEN,
     Authority,
+    Clock,
     Proxy,
     Reply,
     Server,
@@ -122,11 +123,12 @@ def test_another_certificate_than_the_pinned_one_gets_nothing(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_certificate_swapped_between_two_connections_gets_nothing(
-    server: Server, pinned: Client, authority: Authority, method: str
+    server: Server, pinned: Client, authority: Authority, clock: Clock, method: str
 ) -> None:
     assert pinned.get("/version")
     server.swap(authority.certificate())
     server.hang_up()
+    clock.now += 10
     with pytest.raises(TlsError):
         pinned.get("/version") if method == "GET" else pinned.send(method, "/access/users", {"userid": "x@pve"})
     assert len(server.received) == 1
@@ -248,7 +250,7 @@ def test_a_proxy_sees_the_tunnel_and_nothing_of_what_is_in_it(server: Server, co
 
 
 def test_a_proxy_cannot_show_its_own_certificate(
-    server: Server, connect: Connect, authority: Authority, tmp_path: Path
+    server: Server, connect: Connect, clock: Clock, tmp_path: Path
 ) -> None:
     pin = server.certificate_fingerprint
     with Proxy() as proxy:
@@ -258,6 +260,8 @@ def test_a_proxy_cannot_show_its_own_certificate(
         stranger = Authority(tmp_path).certificate()
         server.swap(stranger)
         server.hang_up()
+        # Long enough for a write not to trust the connection any more.
+        clock.now += 10
         for client in (by_pin, by_ca):
             with pytest.raises(TlsError, match="through the proxy") as caught:
                 client.send("POST", "/access/users", {"userid": "x@pve"})
