@@ -8,11 +8,11 @@ SHARED ?= ../shared
 DIR ?= $(SHARED)/contract/scenarios
 export SHARED := $(abspath $(SHARED))
 TREE := $(CURDIR)/.nox/tree
-RUN := PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(TREE) PATH=$(CURDIR)/.nox/run/bin:$$PATH .nox/run/bin/python
+RUN := exec env PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(TREE) PATH=$(CURDIR)/.nox/run/bin:$$PATH .nox/run/bin/python
 PACKAGE := ansible_collections.homelab.pve.tests
 
 help: ## This list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1 \2/p' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 test: .nox/tools/ready ## Every check (one of them: .nox/tools/bin/nox -s unit)
 	@rm -rf .nox/reports && mkdir -p .nox/reports
@@ -22,15 +22,14 @@ test: .nox/tools/ready ## Every check (one of them: .nox/tools/bin/nox -s unit)
 demo: .nox/run/ready ## Readers planned, applied and proved on a simulated cluster
 	@$(RUN) tests/demo/run.py
 
-simulator: .nox/run/ready ## [PORT=18006 RELEASE= LATENCY_MS= NODES= GUESTS= AUTH_DELAY=] A simulated cluster, in the foreground
-	@exec $(RUN) -m $(PACKAGE).simulator --port $(or $(PORT),18006) $(if $(RELEASE),--release $(RELEASE)) \
-	  $(if $(LATENCY_MS),--latency-ms $(LATENCY_MS)) $(if $(NODES),--nodes $(NODES)) \
-	  $(if $(GUESTS),--guests $(GUESTS)) $(if $(AUTH_DELAY),--auth-delay $(AUTH_DELAY))
+# What is given on make's command line is in the environment, where the simulator looks for its options.
+simulator: .nox/run/ready ## A simulated cluster, in the foreground [PORT=18006 RELEASE= LATENCY_MS= NODE= NODES= GUESTS= AUTH_DELAY=]
+	@$(RUN) -m $(PACKAGE).simulator --port $(or $(PORT),18006)
 
-contract: .nox/run/ready ## [DIR= ONLY=] The simulator's answers against recorded ones
+contract: .nox/run/ready ## The simulator's answers against recorded ones [DIR= ONLY=]
 	@$(RUN) -m $(PACKAGE).contract --dir '$(DIR)' $(if $(ONLY),--only '$(ONLY)')
 
-live: .nox/run/ready ## HOST= TOKEN_ID= TOKEN_FILE= [FINGERPRINT= CA_PATH= PORT=] The playbooks' tests on a real cluster
+live: .nox/run/ready ## The playbooks' tests on a real cluster: HOST= TOKEN_ID= TOKEN_FILE= [FINGERPRINT= CA_PATH= PORT=]
 	@$(RUN) tests/live/run.py $(if $(HOST),--host '$(HOST)') $(if $(TOKEN_ID),--token-id '$(TOKEN_ID)') \
 	  $(if $(TOKEN_FILE),--token-file '$(TOKEN_FILE)') $(if $(FINGERPRINT),--fingerprint '$(FINGERPRINT)') \
 	  $(if $(CA_PATH),--ca-path '$(CA_PATH)') $(if $(PORT),--port '$(PORT)')
