@@ -66,7 +66,7 @@ class Conversation:
     def _credentials(self, who: Any, method: str) -> dict[str, str]:
         if who == "none":
             return {}
-        if who is None:
+        if who in (None, "root"):
             who = {"token": ROOT_TOKEN, "secret": ROOT_SECRET}
         if "header" in who:
             return {"Authorization": who["header"]}

@@ -17,7 +17,7 @@ from ansible_collections.homelab.pve.tests.contract.replay import (
 )
 
 OWN = Path(__file__).parent / "scenarios"
-THEMES = ("access",)
+THEMES = ("access", "facts")
 
 
 def recordings() -> Path:

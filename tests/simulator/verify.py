@@ -87,6 +87,11 @@ def _looks_like(pattern: str, text_if_not: str, flags: int = 0) -> Callable[[str
     return check
 
 
+def _content(text: str, release: Release) -> None:
+    if text not in {"images", "rootdir", "vztmpl", "iso", "backup", "snippets", "import", "none"}:
+        raise FormatError(f"invalid content type '{text}'")
+
+
 def _email(text: str, release: Release) -> None:
     if not re.match(r"[\w+\-~]+(?:\.[\w+\-~]+)*@[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)*\Z", text):
         raise FormatError("value does not look like a valid email address")
@@ -118,6 +123,7 @@ _FORMATS: dict[str, Callable[[str, Release], None]] = {
     "pve-storage-id": _looks_like(
         r"[a-z][a-z0-9\-_.]*[a-z0-9]", "storage ID '{0}' contains illegal characters", re.IGNORECASE
     ),
+    "pve-storage-content": _content,
     "email": _email,
     "ip": _address((4, 6), "value does not look like a valid IP address"),
     "ipv4": _address((4,), "value does not look like a valid IPv4 address"),

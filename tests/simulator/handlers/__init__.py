@@ -16,7 +16,7 @@ from ..auth import Authenticator
 from ..permission import Rights
 from ..state import State
 
-MODULES = ("users", "groups", "acl", "login", "pools", "cluster", "nodes", "guests", "storage")
+MODULES = ("users", "groups", "acl", "login", "pools", "cluster", "nodes", "guests", "storage", "facts")
 
 
 @dataclass

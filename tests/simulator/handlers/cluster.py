@@ -59,7 +59,7 @@ def list_resources(call: Call) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     if kind is None:
         rows += [
-            {"id": f"/pool/{poolid}", "type": "pool", "pool": poolid}
+            _pool_row(call, poolid)
             for poolid in sorted(state.access.pools)
             if rights.has_all(caller, f"/pool/{poolid}", ["Pool.Audit"])
         ]
@@ -75,10 +75,8 @@ def list_resources(call: Call) -> list[dict[str, Any]]:
         for node in state.nodes.values():
             row = node_row(call, node)
             row.pop("ssl_fingerprint")
-            if node.online and rights.has_all(caller, f"/nodes/{node.name}", ["Sys.Audit"]):
+            if node.online:
                 row["cgroup-mode"] = 2
-                if call.release >= (9, 2):
-                    row["host-arch"] = "x86_64"
             rows.append(row)
     if kind in (None, "storage"):
         rows += [
@@ -90,6 +88,18 @@ def list_resources(call: Call) -> list[dict[str, Any]]:
     if (kind is None and call.release >= (9, 1)) or (kind in (None, "sdn") and call.release < (9, 1)):
         rows += _networks(call)
     return rows
+
+
+def _pool_row(call: Call, poolid: str) -> dict[str, Any]:
+    """Return a pool with sums over all of its guests, also over those that the caller may not see."""
+    row: dict[str, Any] = {"id": f"/pool/{poolid}", "type": "pool", "pool": poolid}
+    vms = call.state.access.pools[poolid].vms
+    members = [guest_row(call.state, call.state.guests[vmid]) for vmid in vms if vmid in call.state.guests]
+    running = [member for member in members if "maxcpu" in member]
+    if running:
+        row.update({name: sum(member[name] for member in running) for name in ("cpu", "mem", "maxmem", "maxcpu")})
+        row["uptime"] = max(member["uptime"] for member in running)
+    return row
 
 
 def _networks(call: Call) -> list[dict[str, Any]]:
