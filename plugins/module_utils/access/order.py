@@ -80,10 +80,9 @@ class _Bounds:
 
     def paths(self, subject: str) -> frozenset[str]:
         """Return the paths on which the rights of a subject can differ: where entries are, and just below these."""
-        nodes: set[str] = set()
-        for state in (self.before, self.target):
-            for principal in _sources(state, subject):
-                nodes |= set(state.acl.get(principal, {}))
+        states = (self.before, self.target)
+        sources = {principal for state in states for principal in _sources(state, subject)}
+        nodes = {node for state in states for principal in sources for node in state.acl.get(principal, {})}
         found = nodes | {_below(node) for node in nodes}
         if any(node == "/" or node.startswith("/pool") for node in nodes):
             found |= set(self.before.pools_of) | set(self.target.pools_of)

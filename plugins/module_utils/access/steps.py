@@ -153,9 +153,7 @@ def _user_params(fields: Fields) -> Fields:
     return params
 
 
-def _users(
-    view: View, before: AccessState, target: AccessState, specs: Mapping[str, UserSpec]
-) -> Iterator[Step]:
+def _users(view: View, before: AccessState, target: AccessState, specs: Mapping[str, UserSpec]) -> Iterator[Step]:
     # An administrator of single groups has to send the groups with every change, or PVE refuses it.
     resend_groups = "User.Modify" not in view.rights.get("/access/groups", {})
     for name, user in target.users.items():

@@ -60,6 +60,7 @@ def make_target(view: View, wanted: Document) -> Target:
     for acl in wanted.acls:
         _acl(target, view, wanted, acl)
     surplus = _exclusive(target, view, wanted)
+    _refuse_self_contradiction(target)
     target.state = target.state.revoke(surplus)
     for acl in wanted.acls:
         if acl.grant_user and acl.state == "present":
@@ -200,7 +201,10 @@ def _user(target: Target, view: View, spec: UserSpec) -> None:
             f"Realms here: {', '.join(sorted(view.state.realms))}.",
         )
         return
-    was = old or User(spec.userid)
+    was = target.state.users.get(spec.userid) or User(spec.userid)
+    for group in sorted((spec.groups or frozenset()) - set(target.state.groups)):
+        if group in target.base.groups or "groups" in view.complete:
+            target.refuse(f"User {spec.userid}: group {group} is to be absent, so nobody can be in it.")
     groups = was.groups if spec.groups is None else (spec.groups | was.groups if spec.append else spec.groups)
     target.state = target.state.put(
         "users",
@@ -336,6 +340,8 @@ def _acl(target: Target, view: View, wanted: Document, spec: AclSpec) -> None:
     for path in spec.paths:
         _check_path(target, view, path)
     _check_roles(target, spec)
+    if not _principals_stay(target, view, spec):
+        return
     guests = {path: paths.guest_of(path) for path in spec.paths}
     fresh = [e.path for e in entries if target.base.propagate(e) is None]
     vmids = sorted({vmid for path in fresh for vmid in [guests[path]] if vmid is not None})
@@ -370,6 +376,34 @@ def _check_roles(target: Target, spec: AclSpec) -> None:
         if role not in target.state.roles:
             close = difflib.get_close_matches(role, sorted(target.state.roles), 1, 0.6)
             target.refuse(f"There is no role {role!r}.", f"Did you mean {close[0]}?" if close else "")
+
+
+def _principals_stay(target: Target, view: View, spec: AclSpec) -> bool:
+    """Refuse entries for whom the same document deletes."""
+    gone = [
+        who.name
+        for who in spec.principals
+        if who.name in getattr(target.base, who.kind + "s") and who.name not in getattr(target.state, who.kind + "s")
+    ]
+    # With a list that is not whole, PVE will say itself whether there is such a user.
+    for who in spec.principals:
+        kind = "users" if who.kind == "token" else who.kind + "s"
+        if kind in view.complete and who.name not in getattr(target.state, who.kind + "s"):
+            gone.append(who.name)
+    for name in dict.fromkeys(gone):
+        target.refuse(f"ACL {', '.join(spec.paths)}: {name} is to be absent, so it can have no entry.")
+    return not gone
+
+
+def _refuse_self_contradiction(target: Target) -> None:
+    """Refuse entries whose role, principal or pool an exclusive scope of the same document removes."""
+    for entry in sorted(target.declared):
+        if target.state.propagate(entry) is None:
+            target.refuse(
+                f"ACL {entry.path}: {entry.principal.name} is given {entry.role}, and an exclusive scope of the same "
+                "document removes one of them.",
+                "Declare it, or put it under keep.",
+            )
 
 
 def _grant_owners(target: Target, spec: AclSpec) -> None:
