@@ -41,10 +41,6 @@ class Timing:
     latency: float = 0.0
 
 
-class _Dropped(ConnectionError):
-    """The connection was cut on purpose."""
-
-
 class Server:
     """Handles requests; ``handler`` is what aiohttp's low-level server calls."""
 
@@ -69,7 +65,7 @@ class Server:
             return self._control(request.method, path, await request.read())
         fault = self.faults.pick(request.method, path)
         if fault and fault.when == "before":
-            self._strike_unanswered(request, fault)
+            self._cut(request, fault)
             return self._finish(request, Answer(fault.status, fault.reason, b"", "text/plain"))
         answer = await self._answer(request, path)
         delay = self.timing.latency
@@ -80,9 +76,9 @@ class Server:
         if fault and fault.do == "status":
             answer = Answer(fault.status, fault.reason, b"", "text/plain")
         elif fault and fault.when == "in":
-            self._strike_unanswered(request, fault)
+            self._cut(request, fault)
         elif fault:
-            await self._send_half(request, answer)
+            return await self._send_half(request, answer)
         return self._finish(request, answer)
 
     async def _answer(self, request: web.BaseRequest, path: str) -> Answer:
@@ -106,13 +102,12 @@ class Server:
     def _refused(self, text: str) -> Answer:
         return Answer(501, text, text.encode() if self.state.release >= (8, 4) else b"", "text/plain")
 
-    def _strike_unanswered(self, request: web.BaseRequest, fault: Fault) -> None:
-        if fault.do == "close":
-            if request.transport is not None:
-                request.transport.abort()
-            raise _Dropped("as ordered")
+    def _cut(self, request: web.BaseRequest, fault: Fault) -> None:
+        """Cut the connection if that is ordered; what is answered after that goes nowhere."""
+        if fault.do == "close" and request.transport is not None:
+            request.transport.abort()
 
-    async def _send_half(self, request: web.BaseRequest, answer: Answer) -> None:
+    async def _send_half(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
         response = self._response(request, answer, compress=False)
         partial = web.StreamResponse(status=response.status, reason=response.reason, headers=response.headers)
         partial.content_length = len(answer.body)
@@ -121,13 +116,15 @@ class Server:
         await partial.write(answer.body[: len(answer.body) // 2])
         if request.transport is not None:
             request.transport.close()
-        raise _Dropped("as ordered")
+        return partial
 
     def _finish(self, request: web.BaseRequest, answer: Answer) -> web.Response:
         connection = request.transport
-        self._answers[connection] = self._answers.get(connection, 0) + 1
+        answers = self._answers.get(connection, 0) + 1 if connection else ANSWERS_PER_CONNECTION
+        if connection:
+            self._answers[connection] = answers
         response = self._response(request, answer)
-        if answer.closes or self._answers[connection] >= ANSWERS_PER_CONNECTION:
+        if answer.closes or answers >= ANSWERS_PER_CONNECTION:
             response.headers["Connection"] = "close"
             response.force_close()
         else:

@@ -62,9 +62,12 @@ class Storage:
 
 @dataclass
 class Realm:
+    """A realm. ``options`` are those of its type; secrets are not kept, because PVE does not answer them either."""
+
     realm: str
     type: str
     comment: str | None = None
+    options: dict[str, str | int] = field(default_factory=dict)
 
 
 def pristine_guests(node: str) -> list[Guest]:
@@ -158,7 +161,6 @@ class State:
         self.nodes: dict[str, Node] = {}
         self.guests: dict[int, Guest] = {}
         self.storages: dict[str, Storage] = {}
-        self.domains_text = ""
         self._rights: Rights | None = None
         self.reset()
 

@@ -6,9 +6,9 @@ import hashlib
 import re
 from typing import Any
 
-from ..errors import ApiError, Failure, NotSimulated
+from ..errors import ApiError, Failure
 from ..permission import normalise
-from ..state import CLUSTER_NAME, State
+from ..state import CLUSTER_NAME, Realm, State
 from ..verify import FormatError, split_list, split_userid
 from . import Call, index, route
 
@@ -23,7 +23,6 @@ _CAPABILITIES = {
     "vms": r"VM\.|Permissions\.Modify",
 }
 _ALWAYS_ASKED = ("/", "/nodes", "/access/groups", "/vms", "/storage", "/sdn", "/mapping")
-_EMPTY_DIGEST = hashlib.sha1(b"").hexdigest()  # PVE's digest of a file that is not there
 
 index("/access", "users", "groups", "roles", "acl", "domains", "openid", "tfa", "ticket", "password")
 
@@ -82,10 +81,24 @@ def capabilities(state: State, userid: str) -> dict[str, dict[str, int]]:
     return found
 
 
+_BUILTIN_REALMS = ("pam", "pve")
+_REQUIRED = {
+    "ad": ("domain", "server1"),
+    "ldap": ("base_dn", "server1", "user_attr"),
+    "openid": ("client-id", "issuer-url"),
+}
+_NOT_STORED = ("realm", "type", "digest", "delete", "password", "check-connection", "comment")
+
+
 @route("GET", "/access/domains")
 def list_realms(call: Call) -> list[dict[str, Any]]:
     return [
-        {"realm": realm.realm, "type": realm.type, **({"comment": realm.comment} if realm.comment else {})}
+        {
+            "realm": realm.realm,
+            "type": realm.type,
+            **({"comment": realm.comment} if realm.comment else {}),
+            **{name: realm.options[name] for name in ("default", "tfa") if name in realm.options},
+        }
         for realm in call.state.realms.values()
     ]
 
@@ -95,7 +108,7 @@ def read_realm(call: Call) -> dict[str, Any]:
     realm = call.state.realms.get(call["realm"])
     if realm is None:
         raise Failure(f"domain '{call['realm']}' does not exist")
-    found = {"type": realm.type, "digest": _EMPTY_DIGEST}
+    found: dict[str, Any] = {"type": realm.type, "digest": _domains_digest(call.state), **realm.options}
     if realm.comment:
         found["comment"] = realm.comment
     if realm.type == "pam":
@@ -103,26 +116,69 @@ def read_realm(call: Call) -> dict[str, Any]:
     return found
 
 
+def _domains_digest(state: State) -> str:
+    """Return the digest of domains.cfg, which is not there while the two built-in realms are all there is."""
+    lines = []
+    for realm in state.realms.values():
+        if realm.realm not in _BUILTIN_REALMS:
+            options = {**realm.options, **({"comment": realm.comment} if realm.comment else {})}
+            lines.append(f"{realm.type}: {realm.realm}\n")
+            lines += [f"\t{name} {value}\n" for name, value in sorted(options.items())]
+    return hashlib.sha1("".join(lines).encode()).hexdigest()
+
+
+@route("POST", "/access/domains")
+def create_realm(call: Call) -> None:
+    name, kind = call["realm"], call["type"]
+    prefix = "add auth server failed: "
+    if name in call.state.realms:
+        raise Failure(f"{prefix}domain '{name}' already exists")
+    if kind in _BUILTIN_REALMS:
+        raise Failure(f"{prefix}unable to create builtin type '{kind}'")
+    for option in _REQUIRED[kind]:
+        if not call.get(option):
+            raise Failure(f"{prefix}missing value for required option '{option}'")
+    realm = Realm(name, kind)
+    call.state.realms[name] = realm
+    _set_options(call, realm)
+
+
+@route("PUT", "/access/domains/{realm}")
+def update_realm(call: Call) -> None:
+    prefix = "update auth server failed: "
+    if call.get("digest") not in (None, "", _domains_digest(call.state)):
+        raise Failure(f"{prefix}detected modified configuration - file changed by other user? Try again.")
+    realm = call.state.realms.get(call["realm"])
+    if realm is None:
+        raise Failure(f"{prefix}domain '{call['realm']}' does not exist")
+    if not set(call.parameters) - {"realm", "digest"}:
+        raise Failure(f"{prefix}no options specified")
+    for option in split_list(call.get("delete") or ""):
+        realm.options.pop(option, None)
+        if option == "comment":
+            realm.comment = None
+    _set_options(call, realm)
+
+
+def _set_options(call: Call, realm: Realm) -> None:
+    for name, value in call.parameters.items():
+        if name not in _NOT_STORED:
+            realm.options[name] = int(value) if str(value).isdigit() else value
+    if "comment" in call:
+        realm.comment = call["comment"] or None
+    if call.flag("default"):
+        for other in call.state.realms.values():
+            if other is not realm:
+                other.options.pop("default", None)
+
+
 @route("DELETE", "/access/domains/{realm}")
 def delete_realm(call: Call) -> None:
     realm = call.state.realms.get(call["realm"])
     if realm is None:
         raise Failure(f"delete auth server failed: domain '{call['realm']}' does not exist")
-    if realm.type not in ("pam", "pve"):  # the built-in ones come back at once
+    if realm.type not in _BUILTIN_REALMS:  # the built-in ones come back at once
         del call.state.realms[call["realm"]]
-
-
-@route("PUT", "/access/domains/{realm}")
-def update_realm(call: Call) -> None:
-    realm = call.state.realms.get(call["realm"])
-    if realm is None:
-        raise Failure(f"update auth server failed: domain '{call['realm']}' does not exist")
-    given = {name: value for name, value in call.parameters.items() if name not in ("realm", "digest")}
-    if not given:
-        raise Failure("update auth server failed: no options specified")
-    if set(given) != {"comment"}:
-        raise NotSimulated("PUT", "/access/domains/{realm}")
-    realm.comment = call["comment"] or None
 
 
 index("/access/openid", "login", "auth-url")

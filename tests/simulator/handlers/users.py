@@ -36,6 +36,9 @@ def list_users(call: Call) -> list[dict[str, Any]]:
     rights, config = call.rights, call.state.access
     sees_all = rights.has_any(call.caller, "/access/groups", _SEERS)
     visible = rights.members_of(rights.groups_with_any(call.caller, _SEERS)) | {call.caller}
+    tokens: dict[str, list[dict[str, Any]]] = {}
+    for (owner, name), token in sorted(config.tokens.items()):
+        tokens.setdefault(owner, []).append({"tokenid": name, **shown_token(token)})
     found = []
     for userid, row in sorted(config.users.items()):
         if not (sees_all or userid in visible):
@@ -48,8 +51,7 @@ def list_users(call: Call) -> list[dict[str, Any]]:
             entry["realm-type"] = realm.type
         if call.flag("full"):
             entry["groups"] = ",".join(sorted(row.groups))
-            tokens = config.tokens_of(userid)
-            entry["tokens"] = [{"tokenid": name, **shown_token(t)} for name, t in sorted(tokens.items())] or None
+            entry["tokens"] = tokens.get(userid)
         found.append(entry)
     return found
 

@@ -89,3 +89,21 @@ def test_root_only_methods_are_closed_to_its_tokens(wire: Wire, simulator: Simul
     simulator.load({"passwords": {"root@pam": "rootrootroot"}})
     answer = wire.call("POST", "/nodes/ugreen/execute", headers=wire.login("root@pam", "rootrootroot"))
     assert answer.status == 400
+
+
+def test_realms(wire: Wire) -> None:
+    ldap = {"realm": "corp", "type": "ldap", "server1": "ldap.example.org", "base_dn": "dc=example,dc=org"}
+    prefix = "add auth server failed: "
+    assert wire.call("POST", "/access/domains", ldap).reason == prefix + "missing value for required option 'user_attr'"
+    assert wire.call("POST", "/access/domains", {**ldap, "user_attr": "uid", "comment": "c"}).status == 200
+    assert wire.call("POST", "/access/domains", {"realm": "corp", "type": "ad"}).reason == (
+        prefix + "domain 'corp' already exists"
+    )
+    assert {"realm": "corp", "type": "ldap", "comment": "c"} in wire.call("GET", "/access/domains").data
+    assert wire.call("GET", "/access/domains/corp").data["server1"] == "ldap.example.org"
+    assert wire.call("PUT", "/access/domains/corp").reason == "update auth server failed: no options specified"
+    wire.call("POST", "/access/users", {"userid": "joe@corp"})
+    rows = {row["userid"]: row for row in wire.call("GET", "/access/users").data}
+    assert rows["joe@corp"]["realm-type"] == "ldap"
+    assert wire.call("DELETE", "/access/domains/corp").status == 200
+    assert len(wire.call("GET", "/access/domains").data) == 2
