@@ -243,7 +243,8 @@ def molecule(session: nox.Session) -> None:
     scenarios = sorted(path.parent.name for path in ROOT.glob("extensions/molecule/*/molecule.yml"))
     if not scenarios:
         session.skip("there are no scenarios yet")
-    session.run("molecule", "test", "--all", "--report")
+    session.run("molecule", "test", "--all", "--report", silent=True, env={"MOLECULE_COMMAND_BORDERS": "false"})
+    session.log(", ".join(scenarios))
     count(session, len(scenarios))
 
 
