@@ -115,14 +115,17 @@ class Received:
 
 @dataclass(frozen=True)
 class Reply:
-    """What to answer. ``body`` that is no bytes is sent as JSON; ``cut`` sends only so many bytes and hangs up."""
+    """What to answer. ``body`` that is no bytes is sent as JSON; ``cut`` sends only so many bytes and hangs up.
+
+    ``close`` tells whether the connection ends after it; by default it does after an error.
+    """
 
     status: int = 200
     reason: str = "OK"
     body: object = None
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
-    close: bool = False
+    close: bool | None = None
 
     def encoded(self) -> bytes:
         body = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
@@ -220,7 +223,8 @@ class Server:
                 reply = self.script.pop(0) if self.script else self.default(request)
             encoded = reply.encoded()
             connection.sendall(encoded if reply.cut is None else encoded[: reply.cut])
-            if reply.cut is not None or reply.close or reply.status >= 400 or count == self.most_answers:
+            ends = reply.status >= 400 if reply.close is None else reply.close
+            if ends or reply.cut is not None or count == self.most_answers:
                 return
 
     def _read(self, stream: BinaryIO, number: int) -> Received | None:

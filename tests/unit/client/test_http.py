@@ -186,9 +186,19 @@ def test_a_write_does_not_trust_an_idle_connection(server: Server, connect: Conn
     assert [request.connection for request in server.received] == [1, 1, 2]
 
 
+def test_a_write_leaves_a_connection_before_pve_does(server: Server, connect: Connect) -> None:
+    client = connect()
+    for _ in range(95):
+        client.get("/version")
+    client.send("POST", "/access/groups")
+    assert {request.connection for request in server.received[:-1]} == {1}
+    assert server.received[-1].connection == 2
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 500, 595])
 def test_an_error_ends_the_connection_and_the_next_write_knows(server: Server, connect: Connect, status: int) -> None:
-    server.script = [Reply(status, "no", b"")]
+    # The end of it may come late: the client does not wait to see it.
+    server.script = [Reply(status, "no", b"", close=False)]
     client = connect()
     with pytest.raises(ApiError):
         client.get("/nodes")
@@ -345,6 +355,15 @@ def test_a_password_is_sent_once(server: Server, password_client: Client) -> Non
     assert not any("authorization" in request.headers for request in server.received)
     assert password_client.identity == "joe@pam"
     assert password_client.requests_sent == 3
+
+
+def test_cookies_that_nobody_asked_for_are_not_kept(server: Server, connect: Connect) -> None:
+    # PVE prefers a cookie to a token: a stale one would lock the token out.
+    server.default = lambda request: data(None, headers={"Set-Cookie": "PVEAuthCookie=stale; Path=/"})
+    client = connect()
+    client.get("/version")
+    client.send("POST", "/access/groups")
+    assert not any("cookie" in request.headers for request in server.received)
 
 
 def test_a_ticket_is_renewed_before_it_ends(server: Server, password_client: Client, clock: Clock) -> None:
