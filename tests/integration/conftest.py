@@ -1,0 +1,162 @@
+"""A simulated cluster, and Ansible and its modules as programs that run against it, away from the user's own things."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiohttp")
+pytest.importorskip("ansible")
+
+from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
+
+TREE = Path(__file__).resolve().parents[2] / ".nox" / "tree"
+CALLBACKS = Path(__file__).resolve().parent / "callbacks"
+MODULES = "ansible_collections.homelab.pve.plugins.modules"
+SECONDS = 180  # until a program counts as hung
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def running_simulator() -> Iterator[Simulator]:
+    """One simulator for each worker; ``simulator`` is it with nothing left of other tests."""
+    with Simulator(auth_delay=0) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def simulator(running_simulator: Simulator) -> Simulator:
+    running_simulator.reset()
+    running_simulator.clear_requests()
+    return running_simulator
+
+
+def connection(simulator: Simulator) -> Json:
+    """The connection options of root's own token."""
+    return {
+        "host": simulator.host,
+        "port": simulator.port,
+        "ca_path": simulator.ca_file,
+        "token_id": ROOT_TOKEN,
+        "token_secret": ROOT_SECRET,
+    }
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of a playbook: ``tasks`` are its results, one for each task that was run."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    tasks: list[Json]
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+    @property
+    def changed(self) -> list[str]:
+        """The names of the tasks that changed something."""
+        return [task["task"] for task in self.tasks if task["result"].get("changed")]
+
+    def result(self, name: str) -> Json:
+        """Return the result of the task of that name, the last one if it ran several times."""
+        return [task["result"] for task in self.tasks if task["task"].rpartition(" : ")[2] == name][-1]
+
+
+class Ansible:
+    """Ansible as a program, with a home folder and an environment of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        (home / "ansible.cfg").touch()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PVE_", "ANSIBLE_", "XDG_"))}
+        self.env = {
+            **kept,
+            "HOME": str(home),
+            # Before Ansible 2.20 a controller without UTF-8 does not start.
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_CALLBACKS_ENABLED": "results",
+            "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
+            "ANSIBLE_COLLECTIONS_PATH": str(TREE),
+            "ANSIBLE_CONFIG": str(home / "ansible.cfg"),
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_NOCOLOR": "true",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        }
+
+    def run(self, *command: str, env: Mapping[str, str] | None = None, stdin: str = "") -> subprocess.CompletedProcess:
+        """Run a program from the folder that this Python is in."""
+        program, *arguments = command
+        return subprocess.run(
+            [str(Path(sys.executable).with_name(program)), *arguments],
+            cwd=self.home,
+            env={**self.env, **(env or {})},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    def playbook(
+        self,
+        playbook: Path | str | Sequence[Mapping[str, Any]],
+        *arguments: str,
+        variables: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Run a playbook: a file, the name of one in the collection (``homelab.pve.site``), or plays as data."""
+        if not isinstance(playbook, (str, Path)):
+            file = self.home / "playbook.json"  # JSON is YAML, too
+            file.write_text(json.dumps(playbook))
+            playbook = file
+        log = self.home / "results.jsonl"
+        log.unlink(missing_ok=True)
+        extra = ("-e", json.dumps(variables)) if variables else ()
+        done = self.run(
+            "ansible-playbook", str(playbook), *extra, *arguments, env={"TEST_RESULTS": str(log), **(env or {})}
+        )
+        tasks = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        return Run(done.returncode, done.stdout, done.stderr, tasks)
+
+    def module(self, name: str, options: Mapping[str, Any], *, check: bool = False, no_log: bool = False) -> Json:
+        """Run a module as Ansible does on the managed host, in diff mode, and return what it says."""
+        told = {"_ansible_check_mode": check, "_ansible_diff": True, "_ansible_no_log": no_log}
+        done = subprocess.run(
+            [sys.executable, "-m", f"{MODULES}.{name}"],
+            cwd=self.home,
+            env={**self.env, "PYTHONPATH": str(TREE)},
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": {**options, **told}}),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert not done.stderr, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def ansible(tmp_path: Path) -> Ansible:
+    """Ansible with a new home folder."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    return Ansible(home)
+
+
+@pytest.fixture
+def connected(simulator: Simulator) -> Json:
+    """The connection options for the simulator, for a module's options or a play's module_defaults."""
+    return connection(simulator)
