@@ -51,6 +51,21 @@ def run_access(
         module.fail_json(msg=str(error))
 
 
+def run_reader(options: Options, work: Callable[[Params, Client], tuple[Params, str]], **rules: Any) -> None:
+    """Run a module that changes nothing: ``work`` returns the result, and why the task failed (empty if it did not)."""
+    module = make_module(options, **rules)
+    try:
+        with connect(module) as client:
+            result, failure = work(module.params, client)
+            for said in client.warnings:
+                module.warn(said)
+    except PveError as error:
+        module.fail_json(msg=str(error))
+    if failure:
+        module.fail_json(msg=failure, changed=False, **result)
+    module.exit_json(changed=False, **result)
+
+
 def one_object(name: str, kind: str, key: str) -> Callable[[Params, Plan, AccessTask], Params]:
     """Return how the result of a module for single objects is made: the object as it is now, under ``name``."""
 
