@@ -227,15 +227,18 @@ class AccessState:
 
     def revoke(self, entries: frozenset[Entry]) -> AccessState:
         """Return the state without these ACL entries; absent ones do not matter."""
-        touched = {entry.principal for entry in entries}
-        acl: dict[Principal, PathRoles] = dict(self.acl)
-        for principal in touched & set(acl):
+        acl = dict(self.acl)
+        for principal in {entry.principal for entry in entries} & set(acl):
             kept = {
                 path: {role: flag for role, flag in roles.items() if Entry(path, principal, role) not in entries}
                 for path, roles in acl[principal].items()
             }
-            acl[principal] = kept
-        return replace(self, acl=_prune(acl))
+            left = {path: roles for path, roles in kept.items() if roles}
+            if left:
+                acl[principal] = left
+            else:
+                del acl[principal]
+        return replace(self, acl=acl)
 
 
 def _prune(acl: Mapping[Principal, PathRoles]) -> Mapping[Principal, PathRoles]:

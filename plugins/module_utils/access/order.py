@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ..client.errors import PveError
 from .model import NO_ACCESS, AccessState, Entry, Principal, is_token, owner_of
 from .observe import user_is_usable
-from .permissions import Evaluator
+from .permissions import Evaluator, sources
 from .steps import Step, block_steps, unblock_steps
 
 Rights = dict[str, frozenset[str]]  # path -> privileges
@@ -81,8 +81,8 @@ class _Bounds:
     def paths(self, subject: str) -> frozenset[str]:
         """Return the paths on which the rights of a subject can differ: where entries are, and just below these."""
         states = (self.before, self.target)
-        sources = {principal for state in states for principal in _sources(state, subject)}
-        nodes = {node for state in states for principal in sources for node in state.acl.get(principal, {})}
+        principals = {principal for state in states for principal in sources(state, subject)}
+        nodes = {node for state in states for principal in principals for node in state.acl.get(principal, {})}
         found = nodes | {_below(node) for node in nodes}
         if any(node == "/" or node.startswith("/pool") for node in nodes):
             found |= set(self.before.pools_of) | set(self.target.pools_of)
@@ -103,17 +103,6 @@ class _Bounds:
 
 def _below(node: str) -> str:
     return node.rstrip("/") + "/~"
-
-
-def _sources(state: AccessState, subject: str) -> Iterator[Principal]:
-    """Yield the principals whose entries decide about a subject."""
-    if is_token(subject):
-        yield Principal("token", subject)
-    owner = owner_of(subject)
-    yield Principal("user", owner)
-    user = state.users.get(owner)
-    for group in user.groups if user else ():
-        yield Principal("group", group)
 
 
 def rights(state: AccessState, subject: str, at: Iterable[str], now: float) -> Rights:
@@ -260,7 +249,7 @@ class _Search:
         """Return the nodes at which a principal has to be blocked, less those where he is and stays so."""
         nodes = {"/"}
         for side in (state, self.bounds.target):
-            for source in _sources(side, principal.name):
+            for source in sources(side, principal.name):
                 if source == principal or principal.kind == "user":
                     nodes |= set(side.acl.get(source, {}))
         return {n for n in nodes if state.propagate(Entry(n, principal, NO_ACCESS)) is not True}

@@ -62,6 +62,19 @@ class Evaluator:
         held = {path: self.privileges(subject, path) for path in sorted(paths)}
         return {path: privileges for path, privileges in held.items() if privileges}
 
+    def effective(self, subject: str) -> dict[str, Privileges]:
+        """Return what ``subject`` holds where its own entries, its owner's and its groups' stand, and by pools.
+
+        All its rights follow from these: what holds on a path with flag 1 holds below it up to the next one.
+        """
+        paths = {path for principal in sources(self.state, subject) for path in self.state.acl.get(principal, {})}
+        if owner_of(subject) == ROOT:
+            paths.add("/")
+        if any(path.startswith("/pool") for path in paths):
+            paths |= set(self.state.pools_of)
+        held = {path: self.privileges(subject, path) for path in sorted(paths)}
+        return {path: privileges for path, privileges in held.items() if privileges}
+
     def holds(self, subject: str, path: str, privileges: Iterable[str]) -> bool:
         """Tell whether ``subject`` holds all of ``privileges`` on ``path``."""
         return set(privileges) <= set(self.privileges(subject, path))
@@ -126,8 +139,12 @@ class Evaluator:
         }
 
 
-def owners_and_tokens(state: AccessState, users: Iterable[str]) -> Iterator[str]:
-    """Yield each user and all of his tokens."""
-    for user in users:
-        yield user
-        yield from sorted(state.tokens_of.get(owner_of(user), frozenset()))
+def sources(state: AccessState, subject: str) -> Iterator[Principal]:
+    """Yield the principals whose ACL entries decide about a subject: itself, its owner, and the owner's groups."""
+    if is_token(subject):
+        yield Principal("token", subject)
+    owner = owner_of(subject)
+    yield Principal("user", owner)
+    user = state.users.get(owner)
+    for group in user.groups if user else ():
+        yield Principal("group", group)

@@ -159,8 +159,8 @@ def _result(view: View, wanted: Document, target: Target) -> dict[str, Any]:
         evaluator = Evaluator(target.state)
         for name in declared["tokens"]:
             if result["tokens"][name] is not None:
-                tree = evaluator.tree(name)
-                result["tokens"][name]["effective"] = {path: sorted(held) for path, held in tree.items()}
+                effective = evaluator.effective(name)
+                result["tokens"][name]["effective"] = {path: sorted(held) for path, held in effective.items()}
     return result
 
 

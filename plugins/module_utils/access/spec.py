@@ -60,6 +60,7 @@ READER: Spec = {
     "logs": {"type": "bool", "default": False},
     **_SECRET,
     "deliver_to": {"type": "str"},
+    "deliver_owner": {"type": "str"},
 }
 
 ACL: Spec = {

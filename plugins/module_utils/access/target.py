@@ -535,5 +535,5 @@ def powerless(target: Target, tokens: Iterable[TokenSpec]) -> Iterator[str]:
     """Yield the declared tokens that can do nothing in the end."""
     evaluator = Evaluator(target.state)
     for spec in tokens:
-        if spec.state == "present" and is_token(spec.tokenid) and not evaluator.tree(spec.tokenid):
+        if spec.state == "present" and is_token(spec.tokenid) and not evaluator.effective(spec.tokenid):
             yield spec.tokenid
