@@ -138,7 +138,8 @@ def _narrowed(reader: Reader, tree: Tree, seen: Seen) -> Iterator[Finding]:
     """Find paths below the reader's own where it holds less."""
     below = {*tree, *TREE_PATHS, *(str(row["path"]) for row in seen.acl), *reader.members}
     for path in sorted(below - {reader.path}):
-        missing = sorted(set(reader.held(path)) - set(held_in(tree, path)))
+        # PVE looks at all of these for the tree, so one that is not in it gives nothing.
+        missing = sorted(set(reader.held(path)) - set(tree.get(path, {})))
         # What is missing further up already was told there.
         if missing and set(missing) - (reader.privileges - set(tree.get(reader.path, {}))):
             blocked = path not in tree
