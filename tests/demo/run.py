@@ -1,0 +1,122 @@
+"""Show the whole way on a simulated cluster: a policy planned, applied, proved, and unchanged the second time.
+
+It runs the playbook of the collection with the policy of the examples, as a user would, and prints what came of it.
+Exits non-zero as soon as a step does not end as it should.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
+
+ROOT = Path(__file__).resolve().parents[2]
+POLICY = ROOT / "examples" / "policy.yml"
+PLAYBOOK = ("ansible-playbook", "homelab.pve.site", "-e", f"policy={os.path.relpath(POLICY, ROOT)}")
+READER = "vm100-reader@pam!vm100-token"
+
+
+class Demo:
+    """The playbook, run against a simulator by somebody with a home folder of his own."""
+
+    def __init__(self, simulator: Simulator, home: Path) -> None:
+        self.home = home
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PVE_", "ANSIBLE_"))}
+        self.env = {
+            **kept,
+            "HOME": str(home),
+            "LC_ALL": "C.UTF-8",
+            "PVE_HOST": simulator.host,
+            "PVE_PORT": str(simulator.port),
+            "PVE_CA_PATH": simulator.ca_file,
+            "PVE_TOKEN_ID": ROOT_TOKEN,
+            "PVE_TOKEN_SECRET": ROOT_SECRET,
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".nox" / "tree"),
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            "ANSIBLE_NOCOLOR": "true",
+            "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "integration" / "callbacks"),
+            "ANSIBLE_CALLBACKS_ENABLED": "results",
+            "TEST_RESULTS": str(home / "results.jsonl"),
+        }
+
+    def step(self, title: str, *arguments: str) -> list[dict[str, Any]]:
+        """Run the playbook, print its own summary, and return the results of its tasks. Exits when it fails."""
+        command = (*PLAYBOOK, *arguments)
+        print(f"\n== {title}\n   $ {' '.join(command)}", flush=True)
+        log = Path(self.env["TEST_RESULTS"])
+        log.unlink(missing_ok=True)
+        started = time.monotonic()
+        program = Path(sys.executable).with_name(command[0])
+        done = subprocess.run(
+            [program, *command[1:]], cwd=ROOT, env=self.env, capture_output=True, text=True, check=False
+        )
+        tasks = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        for task in tasks:
+            if task["task"].endswith("Tell what was done"):
+                print(*(f"   {line}" for line in task["result"]["msg"]), sep="\n")
+        changed = sum(bool(task["result"].get("changed")) for task in tasks)
+        print(f"   -- changed={changed}, {time.monotonic() - started:.1f} s")
+        if done.returncode:
+            print(f"\n{done.stdout}{done.stderr}\nThe playbook ended with {done.returncode}, as printed above.")
+            sys.exit(done.returncode)
+        return tasks
+
+
+def give_too_much(simulator: Simulator) -> None:
+    """Do what somebody may do by hand one day: let a reader of one guest manage all of them."""
+    state = simulator.export()
+    for kind, name in (("token", READER), ("user", READER.partition("!")[0])):
+        state["acl"].append({"path": "/vms", "type": kind, "ugid": name, "roleid": "PVEAdmin", "propagate": 1})
+    simulator.load(state)
+    print(f"\n== Meanwhile somebody gives {READER} the role PVEAdmin on /vms")
+
+
+def must(holds: bool, what: str) -> None:
+    if not holds:
+        sys.exit(f"\n{what}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--too-much", action="store_true", help="give a reader rights behind the playbook's back; then the demo fails"
+    )
+    options = parser.parse_args()
+    with Simulator(auth_delay=0) as simulator, tempfile.TemporaryDirectory(prefix="pve-demo-") as folder:
+        home = Path(folder)
+        demo = Demo(simulator, home)
+        print(f"A simulated Proxmox VE cluster (release {simulator.release}) listens on {simulator.base_url}.")
+        print(f"The policy is {os.path.relpath(POLICY, ROOT)}; secrets go to a temporary home folder.")
+
+        before = simulator.export()
+        demo.step("PLAN: what would be done", "--check", "--diff")
+        must(simulator.export() == before, "Check mode has changed something.")
+
+        demo.step("APPLY and PROVE: least-privilege readers, each proved with its own secret")
+        secrets = sorted(home.glob(".proxmox-*"))
+        for secret in secrets:
+            print(f"   kept: ~/{secret.name}, mode {secret.stat().st_mode & 0o777:04o}")
+        must(bool(secrets), "No secret was kept.")
+
+        if options.too_much:
+            give_too_much(simulator)
+        tasks = demo.step("AGAIN: nothing to change, and everything still proved")
+        must(not any(task["result"].get("changed") for task in tasks), "The second run has changed something.")
+
+    print("\nPlanned, applied, proved, and unchanged the second time. On a cluster of your own:")
+    print("  ansible-playbook homelab.pve.site -e policy=FILE -e pve_host=ADDRESS \\")
+    print("    -e 'pve_token_id=USER@REALM!NAME' -e pve_token_file=FILE --check --diff")
+
+
+if __name__ == "__main__":
+    main()
