@@ -63,14 +63,15 @@ def observe(source: Source, wanted: Document, now: float) -> View:
     """Read all of access, and of guests and pools what the document and the ACL make matter."""
     release = source.release
     tree = {path: {name: int(flag) for name, flag in held.items()} for path, held in _permissions(source).items()}
-    user_rows = source.get("/access/users", {"full": 1})
+    # PVE's order is random from call to call; a plan has to be the same each time.
+    user_rows = sorted(source.get("/access/users", {"full": 1}), key=lambda row: str(row["userid"]))
+    group_rows = sorted(source.get("/access/groups"), key=lambda row: str(row["groupid"]))
+    role_rows = sorted(source.get("/access/roles"), key=lambda row: str(row["roleid"]))
     state = AccessState(
         users={row["userid"]: _user(row) for row in user_rows},
         tokens={token.tokenid: token for row in user_rows for token in _tokens(row)},
-        groups={
-            row["groupid"]: Group(row["groupid"], row.get("comment") or "") for row in source.get("/access/groups")
-        },
-        roles={row["roleid"]: _role(row) for row in source.get("/access/roles")},
+        groups={row["groupid"]: Group(row["groupid"], row.get("comment") or "") for row in group_rows},
+        roles={row["roleid"]: _role(row) for row in role_rows},
         acl=_acl(source.get("/access/acl")),
         realms=_realms(source) if _makes_users(wanted, user_rows) else {},
     )
@@ -144,7 +145,7 @@ def _user(row: Row) -> User:
 
 
 def _tokens(row: Row) -> Iterable[Token]:
-    for token in row.get("tokens") or []:
+    for token in sorted(row.get("tokens") or [], key=lambda token: str(token["tokenid"])):
         yield Token(
             f"{row['userid']}!{token['tokenid']}",
             privsep=bool(int(token.get("privsep", 1))),
@@ -160,7 +161,7 @@ def _role(row: Row) -> Role:
 
 def _acl(rows: Iterable[Row]) -> Mapping[Principal, Mapping[str, Mapping[str, bool]]]:
     acl: dict[Principal, dict[str, dict[str, bool]]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (row["type"], row["ugid"], row["path"], row["roleid"])):
         at_path = acl.setdefault(Principal(row["type"], row["ugid"]), {}).setdefault(row["path"], {})
         at_path[row["roleid"]] = bool(int(row.get("propagate", 1)))
     return acl
@@ -188,7 +189,7 @@ def _with_pools(source: Source, wanted: Document, state: AccessState, guests: Ma
             above = {parent[len("/pool/") :] for parent in paths.ancestors("/pool/" + name)}
             if name in declared or above & with_entries:
                 pools[name] = _pool(source, name, pools[name])
-    for name, pool in pools.items():
+    for name, pool in sorted(pools.items()):
         state = state.put("pools", name, pool)
     return state
 

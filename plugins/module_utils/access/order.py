@@ -56,7 +56,8 @@ class _Bounds:
         self.target = target
         self.now = now
         self._limits: dict[str, tuple[Rights, Rights]] = {}
-        self._subjects: dict[int, frozenset[str]] = {}  # by the identity of the step; the plan holds them all
+        # By the identity of the step, which is kept here so that no other can get the same.
+        self._subjects: dict[int, tuple[Step, frozenset[str]]] = {}
 
     def subjects(self, step: Step) -> frozenset[str]:
         """Return all ids whose rights a step may change: users, the members of groups, and the tokens of both.
@@ -65,8 +66,8 @@ class _Bounds:
         """
         key = id(step)
         if key not in self._subjects:
-            self._subjects[key] = frozenset(self._touched(step))
-        return self._subjects[key]
+            self._subjects[key] = (step, frozenset(self._touched(step)))
+        return self._subjects[key][1]
 
     def _touched(self, step: Step) -> Iterator[str]:
         states = (self.before, self.target)
@@ -139,6 +140,8 @@ class _Search:
             every = self._exhaustive(steps)
             if every is not None:
                 return every, []
+        if left and any(step.parts for step in steps):
+            return self.run([part for step in steps for part in step.parts or (step,)])
         warnings: list[str] = []
         unblock: list[Step] = []
         while left:
@@ -258,11 +261,11 @@ class _Search:
         after = step.effect(state)
         exceeds: set[str] = set()
         narrows: list[tuple[str, str, frozenset[str]]] = []
-        for subject in self.bounds.subjects(step):
+        for subject in sorted(self.bounds.subjects(step)):
             least, most = self.bounds.limits(subject)
             now_held = rights(after, subject, least, self.bounds.now)
             had: Rights | None = None
-            for path, held in now_held.items():
+            for path, held in sorted(now_held.items()):
                 if held - most[path]:
                     exceeds.add(subject)
                 missing = least[path] - held

@@ -27,12 +27,16 @@ def _always(_state: AccessState) -> bool:
 
 @dataclass(frozen=True)
 class Step:
-    """One call. ``touches`` are the principals whose rights it may change, before it and after it."""
+    """One call. ``touches`` are the principals whose rights it may change, before it and after it.
+
+    ``parts`` do the same in smaller steps, for when the whole one would give somebody too much on the way.
+    """
 
     change: Change
     effect: Callable[[AccessState], AccessState]
     touches: Callable[[AccessState], Iterable[Principal]]
     ready: Callable[[AccessState], bool] = _always
+    parts: tuple[Step, ...] = ()
 
 
 def make_steps(view: View, before: AccessState, target: AccessState, wanted: Document) -> list[Step]:
@@ -159,25 +163,11 @@ def _users(view: View, before: AccessState, target: AccessState, specs: Mapping[
     for name, user in target.users.items():
         old = before.users.get(name)
         spec = specs.get(name)
-        touches = _just(Principal("user", name))
         if old is None:
-            after = user_fields(user)
-            params = {"userid": name, **_user_params(given({k: v for k, v in after.items() if v != []}))}
-            shown = dict(after)
-            if spec and spec.password is not None:
-                params["password"] = spec.password
-                shown["password"] = "set"
-            call = Call("POST", "/access/users", params, frozenset({"password"}))
-            change = Change("user", name, "create", None, shown, call)
-            yield Step(change, _put("users", name, user), touches, _groups_exist(user.groups))
+            yield _create_user(user, spec)
             continue
         if old != user:
-            was, will = _differing(user_fields(old), user_fields(user))
-            params = _user_params(will)
-            if resend_groups and "groups" not in params:
-                params["groups"] = ",".join(sorted(old.groups))
-            change = Change("user", name, "update", was, will, Call("PUT", f"/access/users/{name}", params))
-            yield Step(change, _put_user(user), touches, _groups_exist(user.groups))
+            yield _update_user(old, user, resend_groups=resend_groups)
         if spec and spec.password is not None and spec.update_password == "always" and name not in view.passwords:
             yield _password_step(name, spec.password)
     for name, old in before.users.items():
@@ -187,8 +177,37 @@ def _users(view: View, before: AccessState, target: AccessState, specs: Mapping[
             yield Step(change, _drop("users", name), _just(Principal("user", name)))
 
 
-def _put_user(user: User) -> Callable[[AccessState], AccessState]:
-    return lambda state: state.put("users", user.userid, user)
+def _create_user(user: User, spec: UserSpec | None) -> Step:
+    after = user_fields(user)
+    params = {"userid": user.userid, **_user_params(given({k: v for k, v in after.items() if v != []}))}
+    if spec and spec.password is not None:
+        params["password"] = spec.password
+        after["password"] = "set"
+    call = Call("POST", "/access/users", params, frozenset({"password"}))
+    parts: tuple[Step, ...] = ()
+    if user.groups:
+        alone = replace(user, groups=frozenset())
+        parts = (_create_user(alone, spec), _update_user(alone, user, resend_groups=False))
+    return Step(
+        Change("user", user.userid, "create", None, after, call),
+        _put("users", user.userid, user),
+        _just(Principal("user", user.userid)),
+        _groups_exist(user.groups),
+        parts,
+    )
+
+
+def _update_user(old: User, user: User, *, resend_groups: bool) -> Step:
+    was, will = _differing(user_fields(old), user_fields(user))
+    params = _user_params(will)
+    if resend_groups and "groups" not in params:
+        params["groups"] = ",".join(sorted(old.groups))
+    return Step(
+        Change("user", user.userid, "update", was, will, Call("PUT", f"/access/users/{user.userid}", params)),
+        _put("users", user.userid, user),
+        _just(Principal("user", user.userid)),
+        lambda state: user.userid in state.users and user.groups <= set(state.groups),
+    )
 
 
 def _password_step(userid: str, password: str) -> Step:

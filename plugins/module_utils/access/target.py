@@ -33,7 +33,7 @@ class Target:
     kept: list[str] = field(default_factory=list)
     # The ACL entries that the document asks for.
     declared: set[Entry] = field(default_factory=set)
-    # Entries of owners that ``grant_user`` asked for and that are needed.
+    # Entries of owners that ``grant_user`` asked for; not all of them have to be there.
     for_owners: set[Entry] = field(default_factory=set)
     # Entries under which hiding inherited rights is meant.
     may_hide: set[Entry] = field(default_factory=set)
@@ -414,11 +414,12 @@ def _grant_owners(target: Target, spec: AclSpec) -> None:
             owner = owner_of(token)
             flag = spec.propagate is not False
             held = Evaluator(target.state).privileges(owner, path)
+            entries = {Entry(path, Principal("user", owner), role): flag for role in spec.roles}
+            # Those that are there already belong to the result, so that a second run returns what the first one did.
+            target.for_owners |= set(entries)
             if all(held.get(name, -1) >= int(flag) for name in privs):
                 continue
-            entries = {Entry(path, Principal("user", owner), role): flag for role in spec.roles}
             target.state = target.state.grant(entries)
-            target.for_owners |= set(entries)
             if spec.allow_narrowing:
                 target.may_hide |= set(entries)
 
