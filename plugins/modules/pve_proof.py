@@ -19,7 +19,7 @@ description:
   - Fails when anything is different from what was claimed, or could not be found out. What cannot be proved this way,
     what PVE shows to everybody, and how many requests a proof takes, is written in C(docs/proof.md) of the collection.
 author:
-  - The homelab.pve maintainers
+  - The homelab.pve maintainers (@homelab-pve)
 extends_documentation_fragment:
   - homelab.pve.connection
   - homelab.pve.attributes
