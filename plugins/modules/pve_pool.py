@@ -54,7 +54,9 @@ options:
     type: bool
     default: false
   state:
-    description: Whether the pool is to be there. Only an empty one can be deleted; its ACL entries stay behind.
+    description:
+      - Whether the pool is to be there. Only an empty one can be deleted. Its ACL entries go away together with it,
+        unless it is nested.
     type: str
     choices: [present, absent]
     default: present

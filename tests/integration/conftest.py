@@ -93,6 +93,7 @@ class Ansible:
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_NOCOLOR": "true",
+            "ANSIBLE_PIPELINING": "true",
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
         }
 
@@ -160,3 +161,12 @@ def ansible(tmp_path: Path) -> Ansible:
 def connected(simulator: Simulator) -> Json:
     """The connection options for the simulator, for a module's options or a play's module_defaults."""
     return connection(simulator)
+
+
+@pytest.fixture(scope="session")
+def documentation(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Json]:
+    """What ansible-doc knows of the collection's modules, by their short names."""
+    names = sorted(f"homelab.pve.{path.stem}" for path in (TREE.parents[1] / "plugins" / "modules").glob("*.py"))
+    done = Ansible(tmp_path_factory.mktemp("doc")).run("ansible-doc", "-t", "module", "--json", *names)
+    assert not done.returncode, done.stderr
+    return {name.rpartition(".")[2]: found for name, found in json.loads(done.stdout).items()}

@@ -1,0 +1,316 @@
+"""What every module of the collection that changes something promises, in one test for all of them.
+
+A new module that writes needs its cases here; without them ``test_every_writing_module_has_cases`` fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.homelab.pve.tests.integration.modules.world import (
+    EXPIRE,
+    Json,
+    Module,
+    difference,
+    succeeded,
+)
+from ansible_collections.homelab.pve.tests.simulator import Simulator
+
+ROOT = Path(__file__).resolve().parents[3]
+ALL = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
+# Whoever does not say that it only reads is held to what is promised here.
+WRITERS = [name for name in ALL if "attributes.reads" not in (ROOT / f"plugins/modules/{name}.py").read_text()]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A task that changes something in the world, and what it then changes there (see ``difference``)."""
+
+    name: str
+    options: Json
+    touches: set[str] = field(default_factory=set)
+
+
+CASES: dict[str, list[Case]] = {
+    "pve_role": [
+        Case("create", {"roleid": "reader", "privs": ["VM.Audit"]}, {"roles reader"}),
+        Case("replace", {"roleid": "operator", "privs": ["VM.Audit", "VM.Console"]}, {"roles operator"}),
+        Case("append", {"roleid": "operator", "privs": "VM.Console", "append": True}, {"roles operator"}),
+        Case("delete", {"roleid": "operator", "state": "absent"}, {"roles operator", "acl /vms ops operator"}),
+    ],
+    "pve_group": [
+        Case("create", {"groupid": "new", "comment": "New"}, {"groups new"}),
+        Case("update", {"groupid": "ops", "comment": ""}, {"groups ops"}),
+        Case(
+            "delete",
+            {"groupid": "ops", "state": "absent"},
+            {"groups ops", "users joe@pve", "acl /vms ops operator"},
+        ),
+    ],
+    "pve_user": [
+        Case("create", {"userid": "new@pve", "groups": ["ops"], "expire": "90d"}, {"users new@pve"}),
+        Case(
+            "create with a password",
+            {"userid": "new@pve", "user_password": "a new password"},
+            {"users new@pve", "password new@pve"},
+        ),
+        Case(
+            "update",
+            {"userid": "joe@pve", "enable": True, "expire": "never", "groups": ["ops"], "comment": "", "lastname": "D"},
+            {"users joe@pve"},
+        ),
+        Case("append", {"userid": "ann@pve", "groups": ["ops"], "append": True}, {"users ann@pve"}),
+        Case(
+            "delete",
+            {"userid": "joe@pve", "state": "absent"},
+            {"users joe@pve", "password joe@pve", "tokens joe@pve!ci", "acl /pool/lab joe@pve PVEPoolUser"},
+        ),
+    ],
+    "pve_pool": [
+        Case("create", {"poolid": "lab/inner", "comment": "New", "storage": ["local"]}, {"pools lab/inner"}),
+        Case("members", {"poolid": "lab", "vms": [102], "storage": [], "comment": "Other"}, {"pools lab"}),
+        Case("append", {"poolid": "lab", "vms": [102], "append": True}, {"pools lab"}),
+        Case("move", {"poolid": "new", "vms": [100], "allow_move": True}, {"pools new", "pools lab"}),
+    ],
+    "pve_token": [
+        Case(
+            "create",
+            {"tokenid": "ann@pve!new", "expire": "90d", "comment": "New", "secret_file": "~/.new"},
+            {"tokens ann@pve!new", "secret ann@pve!new"},
+        ),
+        Case(
+            "update",
+            {"tokenid": "ann@pve!ci", "privsep": False, "expire": EXPIRE, "comment": "Other"},
+            {"tokens ann@pve!ci"},
+        ),
+        Case(
+            "renew",
+            {"tokenid": "ann@pve!lost", "secret_file": "~/.lost", "renew": "when_lost"},
+            {"secret ann@pve!lost"},
+        ),
+        Case(
+            "delete",
+            {"tokenid": "ann@pve!ci", "state": "absent"},
+            {"tokens ann@pve!ci", "secret ann@pve!ci", "acl /vms/100 ann@pve!ci PVEAuditor"},
+        ),
+    ],
+    "pve_acl": [
+        Case(
+            "create",
+            {"paths": ["/storage/local", "/nodes/ugreen"], "roles": ["PVEAuditor"], "users": ["ann@pve", "joe@pve"]},
+            {
+                f"acl {path} {user} PVEAuditor"
+                for path in ("/storage/local", "/nodes/ugreen")
+                for user in ("ann@pve", "joe@pve")
+            },
+        ),
+        Case(
+            "propagate",
+            {"path": "/vms/100", "role": "PVEAuditor", "users": "ann@pve", "propagate": True},
+            {"acl /vms/100 ann@pve PVEAuditor"},
+        ),
+        Case(
+            "both halves",
+            {"path": "/vms/102", "role": "PVEAuditor", "tokens": "ann@pve!ci", "grant_user": True},
+            {"acl /vms/102 ann@pve!ci PVEAuditor", "acl /vms/102 ann@pve PVEAuditor"},
+        ),
+        Case(
+            "delete",
+            {"path": "/vms", "role": "operator", "groups": "ops", "state": "absent"},
+            {"acl /vms ops operator"},
+        ),
+    ],
+    "pve_access": [
+        Case(
+            "readers",
+            {
+                "readers": [
+                    {"token": "new@pam!one", "role": "PVEAuditor", "path": "/vms/102", "secret_file": "~/.one"},
+                    {"token": "ann@pve!two", "role": "PVEAuditor", "path": "/vms/100", "secret_file": "~/.two"},
+                    {
+                        "token": "new@pam!three",
+                        "role": "PVEAuditor",
+                        "path": "/nodes/ugreen",
+                        "logs": True,
+                        "secret_file": "~/.three",
+                    },
+                ]
+            },
+            {
+                "users new@pam",
+                "roles homelab-logs",
+                *(f"{kind} {token}" for kind in ("tokens", "secret") for token in ("new@pam!one", "ann@pve!two")),
+                "tokens new@pam!three",
+                "secret new@pam!three",
+                "acl /vms/102 new@pam PVEAuditor",
+                "acl /vms/102 new@pam!one PVEAuditor",
+                "acl /vms/100 ann@pve!two PVEAuditor",
+                # It holds that already, but not on what is below; a reader's entries propagate.
+                "acl /vms/100 ann@pve PVEAuditor",
+                *(
+                    f"acl /nodes/ugreen {who} {role}"
+                    for who in ("new@pam", "new@pam!three")
+                    for role in ("PVEAuditor", "homelab-logs")
+                ),
+            },
+        ),
+        Case(
+            "everything",
+            {
+                "roles": [{"roleid": "reader", "privs": ["VM.Audit"]}],
+                "groups": [{"groupid": "new"}, {"groupid": "dev", "state": "absent"}],
+                "users": [{"userid": "new@pve", "groups": ["new"]}, {"userid": "ann@pve", "email": "ann@example.org"}],
+                "tokens": [{"tokenid": "ann@pve!ci", "comment": "Other", "secret_file": "~/.ci"}],
+                "pools": [{"poolid": "lab", "vms": [100, 102]}],
+                "acls": [{"path": "/pool/lab", "role": "reader", "groups": ["new"], "users": ["new@pve"]}],
+                "exclusive": {"acls": {"paths": ["/pool/*"]}, "tokens": {"users": ["ann@*"]}},
+                "keep": ["ann@pve!lost"],
+            },
+            {
+                "roles reader",
+                "groups new",
+                "groups dev",
+                "users joe@pve",  # was in the group that goes
+                "users new@pve",
+                "users ann@pve",
+                "tokens ann@pve!ci",
+                "pools lab",
+                "acl /pool/lab new reader",
+                "acl /pool/lab new@pve reader",
+                "acl /pool/lab joe@pve PVEPoolUser",
+            },
+        ),
+    ],
+}
+EVERY = [pytest.param(name, case, id=f"{name}-{case.name}") for name, cases in CASES.items() for case in cases]
+# What a file in the home folder tells of a run; its time does.
+Files = dict[str, tuple[str, int]]
+
+
+def files(home: Path) -> Files:
+    """Return the secret files and what stands beside them."""
+    return {path.name: (path.read_text(), path.stat().st_mtime_ns) for path in home.glob(".*") if path.is_file()}
+
+
+def told(result: Json) -> Json:
+    """Return what a run tells about the cluster."""
+    return {key: value for key, value in result.items() if key != "invocation"}
+
+
+def test_every_writing_module_has_cases() -> None:
+    assert sorted(CASES) == WRITERS
+
+
+@pytest.mark.parametrize(("name", "case"), EVERY)
+def test_check_mode_predicts_the_run_and_the_second_run_changes_nothing(
+    name: str, case: Case, run: Module, world: Simulator, ansible: Any
+) -> None:
+    before, home = world.export(), files(ansible.home)
+    predicted = succeeded(run(name, case.options, check=True))
+    assert (world.export(), files(ansible.home)) == (before, home), "check mode changed something"
+
+    done = succeeded(run(name, case.options))
+    assert set(difference(before, world.export())) == case.touches
+    assert told(predicted) == told(done)
+    assert done["changed"] is True
+    assert done["changes"]
+    assert done["diff"]["before"] != done["diff"]["after"]
+
+    after, home = world.export(), files(ansible.home)
+    again = succeeded(run(name, case.options))
+    assert (again["changed"], again["changes"], again["diff"]) == (False, [], {"before": {}, "after": {}})
+    assert (world.export(), files(ansible.home)) == (after, home)
+    # What there is now does not depend on who made it.
+    own = told(done).keys() - {"changed", "changes", "diff", "warnings"}
+    assert {key: again[key] for key in own} == {key: done[key] for key in own}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_missing_option_is_named(name: str, documentation: dict[str, Json], run: Module, world: Simulator) -> None:
+    """Each required option in turn, and the one that every module needs."""
+    before = world.export()
+    options = CASES[name][0].options
+    for missing in [key for key, option in documentation[name]["doc"]["options"].items() if option.get("required")]:
+        names = {missing, *documentation[name]["doc"]["options"][missing].get("aliases", [])}
+        result = run(name, {key: value for key, value in options.items() if key not in names})
+        assert result["failed"]
+        assert result["msg"] == f"missing required arguments: {missing}"
+    result = run(name, {**options, "host": None})
+    assert result["failed"]
+    assert "No host is given." in result["msg"]
+    assert "PVE_HOST" in result["msg"]
+    assert world.export() == before
+
+
+def test_an_acl_entry_needs_somebody(run: Module) -> None:
+    result = run("pve_acl", {"path": "/vms", "role": "PVEAuditor"})
+    assert result["msg"] == "one of the following is required: users, groups, tokens"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_module_declares_its_attributes(name: str, documentation: dict[str, Json]) -> None:
+    attributes = documentation[name]["doc"]["attributes"]
+    assert {key: value["support"] for key, value in attributes.items()} == {
+        "action_group": "full",
+        "check_mode": "full",
+        "diff_mode": "full",
+        "idempotent": "full",
+    }
+    assert attributes["action_group"]["membership"] == ["homelab.pve.all"]
+
+
+def test_the_action_group_has_all_modules() -> None:
+    runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
+    assert runtime["action_groups"]["all"] == ALL
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_returned_is_documented(name: str, documentation: dict[str, Json], run: Module) -> None:
+    """With a hint for a token that can do nothing, and a secret for who asks for it."""
+    always = {key for key, value in documentation[name]["return"].items() if value["returned"] == "success"}
+    result = succeeded(run(name, CASES[name][0].options))
+    assert result.keys() - {"changed", "diff", "invocation", "hint"} == always
+    assert result.keys() - {"changed", "diff", "invocation"} <= documentation[name]["return"].keys()
+
+
+def play(name: str, documentation: dict[str, Json], connected: Json) -> Json:
+    """Return a play of a module's examples."""
+    return {
+        "name": name,
+        "hosts": "localhost",
+        "gather_facts": False,
+        "module_defaults": {"group/homelab.pve.all": connected},
+        "tasks": yaml.safe_load(documentation[name]["examples"]),
+    }
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_examples_run(
+    name: str, documentation: dict[str, Json], simulator: Simulator, ansible: Any, connected: Json
+) -> None:
+    """As they stand, one after the other, on a new cluster."""
+    examples = play(name, documentation, connected)
+    done = ansible.playbook([examples])
+    assert done.returncode == 0, done.output
+    assert "WARNING" not in done.output, done.output
+    assert [(task["task"], task["outcome"]) for task in done.tasks] == [(x["name"], "ok") for x in examples["tasks"]]
+    assert any(task["action"] == f"homelab.pve.{name}" for task in done.tasks)
+    assert done.changed
+
+
+def test_the_examples_can_be_checked(
+    documentation: dict[str, Json], simulator: Simulator, ansible: Any, connected: Json
+) -> None:
+    """Before anything of it is there: what an earlier task would have made is taken for granted, and named."""
+    before, home = simulator.export(), files(ansible.home)
+    done = ansible.playbook([play(name, documentation, connected) for name in CASES], "--check", "--diff")
+    assert done.returncode == 0, done.output
+    assert simulator.export() == before
+    left = {name: content for name, content in files(ansible.home).items() if name != "playbook.json"}
+    assert left == home
+    assumed = done.result("Let it use the console, too")["assumed"] + done.result("Make a token")["assumed"]
+    assert assumed == ["user ci-reader@pve"]
