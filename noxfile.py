@@ -117,7 +117,7 @@ def pytest(session: nox.Session, *paths: str, python: Path = TOOLS, but: str = "
     session.run(
         str(python / "python"),
         *("-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", "--durations=15", "--durations-min=0.5"),
-        *(f"--junitxml={REPORTS / session.name}.xml", f"--ignore={but}", *paths, *session.posargs),
+        *(f"--junitxml={REPORTS / session.name}.xml", *([f"--ignore={but}"] if but else []), *paths, *session.posargs),
     )
 
 
