@@ -123,7 +123,7 @@ def refused_steps(steps: Iterable[Step], view: View, base: AccessState) -> list[
     return found
 
 
-def lockout(steps: Sequence[Step], view: View, target: AccessState) -> str | None:
+def lockout(steps: Sequence[Step], view: View, base: AccessState, target: AccessState) -> str | None:
     """Return why the caller could not undo the plan after it, or None.
 
     He has to be there, enabled and not expired, and to hold what each call of the plan needed.
@@ -134,9 +134,8 @@ def lockout(steps: Sequence[Step], view: View, target: AccessState) -> str | Non
         return f"{view.caller} itself would be deleted, disabled or expired by this plan."
     held = caller_rights(view, target)
     for step in steps:
-        if refusal(step.change.call, view, view.state, caller_rights(view, view.state)):
-            continue  # not allowed before either
-        lacking = refusal(step.change.call, view, target, held)
+        # The objects are looked up as they were: it is the rights that must not have gone.
+        lacking = refusal(step.change.call, view, base, held)
         if lacking:
             return f"{view.caller} would lose {lacking}, and could not undo this plan."
     return None

@@ -29,11 +29,11 @@ def plan_access(view: View, wanted: Document) -> Plan:
     steps = make_steps(view, target.base, target.state, wanted)
     # What an earlier task would have made is taken for granted, so that the rest of a dry run can be told.
     ordered = order(steps, target.base, target.state, view.caller, view.now)
-    if not target.assumed:
-        for said in refused_steps(ordered.steps, view, target.base):
-            target.refuse(said)
-    if not wanted.allow_lockout:
-        why = lockout(ordered.steps, view, target.state)
+    refused = [] if target.assumed else refused_steps(ordered.steps, view, target.base)
+    for said in refused:
+        target.refuse(said)
+    if not wanted.allow_lockout and not refused:
+        why = lockout(ordered.steps, view, target.base, target.state)
         if why is None and touches_caller_unseen(ordered.steps, view):
             why = f"{view.caller} does not see all that gives it its rights, and this plan touches them."
         if why:
