@@ -1,0 +1,54 @@
+"""What the documentation shows is true: documents parse, links lead somewhere, commands are ones that a test runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.homelab.pve.plugins.module_utils.access import spec
+from ansible_collections.homelab.pve.plugins.module_utils.access.document import parse_document
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "roles").glob("*/README.md")])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for name, text in BLOCK.findall(page.read_text()) if name == language]
+
+
+def policies() -> list[Any]:
+    """Return every YAML block and example that holds a policy."""
+    found = []
+    for page in PAGES:
+        for number, text in enumerate(blocks(page, "yaml"), 1):
+            content = yaml.safe_load(text)
+            if isinstance(content, dict) and "pve_access" in content:
+                found.append(pytest.param(content["pve_access"], id=f"{page.relative_to(ROOT)}-{number}"))
+    for example in sorted((ROOT / "examples").glob("*.yml")):
+        content = yaml.safe_load(example.read_text())
+        if isinstance(content, dict) and "pve_access" in content:
+            found.append(pytest.param(content["pve_access"], id=example.name))
+    return found
+
+
+@pytest.mark.parametrize("policy", policies())
+def test_policies_are_what_the_module_takes(policy: dict[str, Any]) -> None:
+    result = ArgumentSpecValidator(spec.DOCUMENT).validate(policy)
+    assert not result.error_messages
+    assert parse_document(result.validated_parameters).whole
+
+
+def test_there_are_policies_to_look_at() -> None:
+    assert len(policies()) >= 3
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
