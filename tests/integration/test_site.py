@@ -1,0 +1,276 @@
+"""The playbook that users run: from a policy file to proven tokens."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
+from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
+from ansible_collections.homelab.pve.tests.simulator import ADMIN, ADMIN_PASSWORD, ROOT_SECRET, ROOT_TOKEN, Simulator
+
+from .conftest import TREE, Ansible, Run
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "tests" / "demo" / "run.py"
+PROOF = "Prove readers from here"
+PROOF_THERE = "Prove readers from where their secrets were delivered"
+SUMMARY = "Tell what was done"
+
+Json = dict[str, Any]
+
+
+def reader(name: str, path: str = "/vms/100", **more: Any) -> Json:
+    return {
+        "token": f"{name}@pve!token",
+        "role": "PVEAuditor",
+        "path": path,
+        "secret_file": f"~/{name}",
+        **more,
+    }
+
+
+class Site:
+    """The playbook site with the simulator named in the environment, as somebody at a shell has it."""
+
+    def __init__(self, ansible: Ansible, simulator: Simulator) -> None:
+        self.ansible = ansible
+        self.home = ansible.home
+        self.simulator = simulator
+        self.address = {
+            "PVE_HOST": simulator.host,
+            "PVE_PORT": str(simulator.port),
+            "PVE_FINGERPRINT": simulator.fingerprint,
+        }
+        self.env = {**self.address, "PVE_TOKEN_ID": ROOT_TOKEN, "PVE_TOKEN_SECRET": ROOT_SECRET}
+
+    def write(self, policy: Json) -> None:
+        (self.home / "policy.json").write_text(json.dumps(policy))
+
+    def run(self, *readers: Json, **more: Any) -> Run:
+        self.write({"pve_access": {"readers": readers}})
+        return self.again(**more)
+
+    def again(self, *arguments: str, env: dict[str, str] | None = None, **variables: Any) -> Run:
+        return self.ansible.playbook(
+            "homelab.pve.site",
+            *arguments,
+            variables={"policy": "policy.json", **variables},
+            env=self.env if env is None else env,
+        )
+
+    def give(self, token: str, path: str, role: str) -> None:
+        """Give rights to a token and its user, as somebody else may do by hand."""
+        state = self.simulator.export()
+        for kind, name in (("token", token), ("user", token.partition("!")[0])):
+            state["acl"].append({"path": path, "type": kind, "ugid": name, "roleid": role, "propagate": 1})
+        self.simulator.load(state)
+
+
+@pytest.fixture
+def site(ansible: Ansible, simulator: Simulator) -> Site:
+    return Site(ansible, simulator)
+
+
+def proved(run: Run, task: str = PROOF) -> list[str]:
+    return [result["item"]["token"] for result in run.result(task).get("results", []) if result.get("proved")]
+
+
+def test_from_plan_to_proof_and_no_change_the_second_time(site: Site) -> None:
+    pristine = site.simulator.export()
+    site.write({"pve_access": {"readers": [reader("joe"), reader("jane", "/", logs=True)]}})
+
+    planned = site.again("--check", "--diff")
+    assert planned.returncode == 0, planned.output
+    assert site.simulator.export() == pristine
+    assert not proved(planned)
+
+    done = site.again("--diff")
+    assert done.returncode == 0, done.output
+    for key in ("changed", "changes", "tokens", "acl"):
+        assert done.result("Apply the policy")[key] == planned.result("Apply the policy")[key]
+    assert proved(done) == ["joe@pve!token", "jane@pve!token"]
+    for name in ("joe", "jane"):
+        secret = site.home / name
+        assert secret.stat().st_mode & 0o777 == 0o600
+        options = ConnectionOptions(
+            site.simulator.host,
+            site.simulator.port,
+            token_id=f"{name}@pve!token",
+            token_secret=secret.read_text().strip(),
+            ca_path=site.simulator.ca_file,
+        )
+        with Client(options) as client:
+            assert client.get("/version")
+        assert secret.read_text().strip() not in done.output
+
+    again = site.again()
+    assert again.returncode == 0
+    assert again.changed == []
+    assert proved(again) == ["joe@pve!token", "jane@pve!token"]
+
+
+@pytest.mark.parametrize(("path", "role"), [("/vms", "PVEAdmin"), ("/vms/100", "PVEVMUser")])
+def test_a_reader_with_too_many_rights_fails_the_run(site: Site, path: str, role: str) -> None:
+    assert site.run(reader("joe"), reader("jane", "/vms/102"), prove="none").returncode == 0
+    site.give("joe@pve!token", path, role)
+    run = site.again()
+    assert run.returncode != 0
+    assert proved(run) == ["jane@pve!token"], "the others are proved all the same"
+    assert "Not proved: joe@pve!token." in run.output
+
+
+def test_which_readers_are_proved(site: Site) -> None:
+    run = site.run(reader("joe"), reader("jane", "/vms/102"), prove="none")
+    assert run.returncode == 0, run.output
+    assert proved(run) == []
+    assert "Not tried: joe@pve!token, access_prove is none" in run.result(SUMMARY)["msg"]
+    run = site.run(reader("joe"), reader("jane", "/vms/102", comment="new"), prove="changed")
+    assert proved(run) == ["jane@pve!token"]
+    assert "Not tried: joe@pve!token, nothing was changed about it" in run.result(SUMMARY)["msg"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ({"pve_access": {"reader": [reader("joe")]}}, "access_policy.reader"),
+        ({"pve_access": {"readers": [{**reader("joe"), "paths": "/"}]}}, "paths"),
+        ({"pve_acces": {"readers": [reader("joe")]}}, "keys that mean nothing here: pve_acces"),
+        ({"pve_access": {"readers": [reader("joe", deliver_to="nobody:/token")]}}, "cannot be delivered"),
+        (None, "-e policy=FILE"),
+    ],
+)
+def test_what_is_wrong_with_the_policy_is_told_before_anything_is_sent(site: Site, policy: Json, told: str) -> None:
+    if policy is None:
+        run = site.ansible.playbook("homelab.pve.site", env=site.env)
+    else:
+        site.write(policy)
+        run = site.again()
+    assert run.returncode != 0
+    assert told in run.output
+    assert site.simulator.requests() == []
+
+
+# -- delivery ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def box(site: Site) -> Path:
+    """Another host, in a way: it keeps everything that it is sent in ``seen``."""
+    folder = site.home / "box"
+    folder.mkdir(mode=0o700)
+    python = folder / "python"
+    # Ansible calls it with the file of a module, which has the options in it.
+    python.write_text(f'#!/bin/sh\n{{ env; echo "$@"; cat "$1"; }} >> {folder}/seen 2>&1\nexec {sys.executable} "$@"\n')
+    python.chmod(0o700)
+    (site.home / "inventory").write_text(
+        "localhost ansible_connection=local\n"
+        f"box ansible_connection=local ansible_python_interpreter={python} ansible_remote_tmp={folder}/tmp\n"
+    )
+    return folder
+
+
+def by_environment(site: Site) -> Run:
+    return site.again("-i", "inventory")
+
+
+def by_variables(site: Site) -> Run:
+    variables = {name.lower(): value for name, value in site.env.items()}
+    return site.again("-i", "inventory", env={}, **variables)
+
+
+def by_password_in_module_defaults(site: Site) -> Run:
+    options = {name.lower().removeprefix("pve_"): value for name, value in site.address.items()}
+    return play(site, module_defaults={"group/homelab.pve.all": {**options, "user": ADMIN, "password": ADMIN_PASSWORD}})
+
+
+def by_environment_of_the_play(site: Site) -> Run:
+    return play(site, environment=site.env)
+
+
+def play(site: Site, **keywords: Any) -> Run:
+    plays = [{"hosts": "localhost", "gather_facts": False, "roles": ["homelab.pve.access"], **keywords}]
+    return site.ansible.playbook(plays, "-i", "inventory", "-e", "@policy.json")
+
+
+@pytest.mark.parametrize(
+    "connect", [by_environment, by_variables, by_password_in_module_defaults, by_environment_of_the_play]
+)
+def test_a_delivered_secret_is_proved_from_there_and_nothing_else_goes_there(site: Site, box: Path, connect) -> None:
+    place = box / "token"
+    # Its owner can only be somebody else where root delivers; what is tested is that it is asked for.
+    owner = {"deliver_owner": "root"} if os.geteuid() == 0 else {}
+    site.write({"pve_access": {"readers": [reader("joe", deliver_to=f"box:{place}", **owner)]}})
+    run = connect(site)
+    assert run.returncode == 0, run.output
+    assert proved(run, PROOF_THERE) == ["joe@pve!token"]
+    assert place.read_text() == (site.home / "joe").read_text()
+    assert place.stat().st_mode & 0o777 == 0o600
+
+    seen = (box / "seen").read_text()
+    assert "pve_proof" in seen
+    assert "joe@pve!token" in seen, "the options of what runs there would be seen"
+    for secret in (ROOT_SECRET, ROOT_TOKEN, ADMIN_PASSWORD):
+        assert secret not in seen
+        assert base64.b64encode(secret.encode()).decode().rstrip("=") not in seen
+    assert place.read_text().strip() not in run.output + seen
+
+
+def test_a_delivery_is_foreseen_and_made_once(site: Site, box: Path) -> None:
+    site.write({"pve_access": {"readers": [reader("joe", deliver_to=f"box:{box}/token")]}})
+    for arguments, changes in (["--check"], True), ([], True), ([], False), (["--check"], False):
+        run = site.again("-i", "inventory", *arguments, prove="none")
+        assert run.returncode == 0, run.output
+        assert ("Make the file" in " ".join(run.changed)) == changes
+        assert bool(run.changed) == changes
+        assert (box / "token").exists() == (arguments == [] or not changes)
+
+
+# -- what newcomers see --------------------------------------------------------------------------------------------
+
+
+def demo(*arguments: str) -> subprocess.CompletedProcess:
+    env = {**os.environ, "PYTHONPATH": str(TREE)}
+    return subprocess.run([sys.executable, DEMO, *arguments], env=env, capture_output=True, text=True, check=False)
+
+
+def test_the_demo() -> None:
+    done = demo()
+    assert done.returncode == 0, done.stdout + done.stderr
+    plan, apply, again = done.stdout.split("\n== ")[1:]
+    assert "Planned changes: 11" in plan
+    assert "Applied changes: 11" in apply
+    assert "Applied changes: none" in again
+    assert "changed=0," in again
+    for step in (apply, again):
+        assert len(re.findall("^   Proved: ", step, re.MULTILINE)) == 3
+
+
+def test_the_demo_fails_with_a_proof() -> None:
+    done = demo("--too-much")
+    assert done.returncode != 0
+    assert "NOT PROVED: that vm100-reader@pam!vm100-token" in done.stdout
+
+
+def test_the_guide(site: Site) -> None:
+    """Its commands, one after the other, with its policy."""
+    text = (ROOT / "docs" / "site.md").read_text()
+    for name, content in re.findall(r"```yaml\n# (\S+)\n(.*?)```", text, re.DOTALL):
+        (site.home / name).write_text(content)
+    commands = re.findall(r"^\$ (.*)$", text, re.MULTILINE)
+    assert len(commands) == 5
+    outputs = []
+    for command in commands:
+        done = site.ansible.run(*command.split(), env=site.env)
+        assert done.returncode == 0, done.stdout + done.stderr
+        outputs.append(done.stdout)
+    (shown,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    assert [line for line in shown.splitlines() if line not in outputs[1]] == []
+    assert all("changed=0" in output for output in outputs[2:])
