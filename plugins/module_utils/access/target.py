@@ -90,6 +90,8 @@ def _assume(target: Target, view: View, wanted: Document) -> None:
             continue
         if kind not in view.complete and not (kind == "tokens" and "users" in view.complete):
             continue  # it may well be there; PVE will say
+        if kind == "roles" and _is_reserved(view, name):
+            continue  # no task can have made it: it is a built-in role, misspelt
         target.base = target.base.put(kind, name, fresh[kind](name))
         target.assumed.append(f"{kind[:-1]} {name}")
     target.state = target.base
@@ -154,12 +156,16 @@ def _role(target: Target, view: View, spec: RoleSpec) -> None:
             target.refuse(f"Role {spec.roleid} is built in and cannot be changed.", "Make a role of your own.")
         return
     if old is None:
-        if view.release >= (8, 0) and spec.roleid.upper().startswith("PVE"):
+        if _is_reserved(view, spec.roleid):
             target.refuse(f"Role {spec.roleid}: names that begin with PVE are reserved.", "Choose another name.")
         twin = next((name for name in view.state.roles if name.lower() == spec.roleid.lower()), None)
         if twin and view.state.roles[twin].special:
             target.warnings.append(f"Role {spec.roleid} differs from the built-in role {twin} only by its case.")
     target.state = target.state.put("roles", spec.roleid, Role(spec.roleid, privs))
+
+
+def _is_reserved(view: View, roleid: str) -> bool:
+    return view.release >= (8, 0) and roleid.upper().startswith("PVE")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

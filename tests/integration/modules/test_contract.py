@@ -67,7 +67,13 @@ CASES: dict[str, list[Case]] = {
         Case(
             "delete",
             {"userid": "joe@pve", "state": "absent"},
-            {"users joe@pve", "password joe@pve", "tokens joe@pve!ci", "acl /pool/lab joe@pve PVEPoolUser"},
+            {
+                "users joe@pve",
+                "password joe@pve",
+                "tokens joe@pve!ci",
+                "acl /pool/lab joe@pve PVEPoolUser",
+                "acl /pool/lab joe@pve!ci PVEPoolUser",
+            },
         ),
     ],
     "pve_pool": [
@@ -182,6 +188,7 @@ CASES: dict[str, list[Case]] = {
                 "acl /pool/lab new reader",
                 "acl /pool/lab new@pve reader",
                 "acl /pool/lab joe@pve PVEPoolUser",
+                "acl /pool/lab joe@pve!ci PVEPoolUser",
             },
         ),
     ],

@@ -42,6 +42,7 @@ WORLD: Mapping[str, list[Json]] = {
         {"path": "/vms/100", "type": "user", "ugid": "ann@pve", "roleid": "PVEAuditor", "propagate": 0},
         {"path": "/vms/100", "type": "token", "ugid": "ann@pve!ci", "roleid": "PVEAuditor", "propagate": 1},
         {"path": "/pool/lab", "type": "user", "ugid": "joe@pve", "roleid": "PVEPoolUser", "propagate": 1},
+        {"path": "/pool/lab", "type": "token", "ugid": "joe@pve!ci", "roleid": "PVEPoolUser", "propagate": 1},
     ],
 }
 
