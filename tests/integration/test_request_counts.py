@@ -105,7 +105,7 @@ def test_one_acl_entry_for_many_is_one_write(simulator: Simulator) -> None:
     plan, seen = run(simulator, parse_document({"acls": [acl]}))
     assert len(plan.changes) == 1
     assert seen == Counter(GET=7, PUT=1)
-    _, seen = run(simulator, parse_document({"acls": [acl]}))
+    unused, seen = run(simulator, parse_document({"acls": [acl]}))
     assert seen == Counter(GET=7)
 
 

@@ -172,7 +172,8 @@ def box(site: Site) -> Path:
     python.chmod(0o700)
     (site.home / "inventory").write_text(
         "localhost ansible_connection=local\n"
-        f"box ansible_connection=local ansible_python_interpreter={python} ansible_remote_tmp={folder}/tmp\n"
+        f"box ansible_connection=local ansible_python_interpreter={python} ansible_remote_tmp={folder}/tmp"
+        " ansible_pipelining=false\n"
     )
     return folder
 

@@ -78,7 +78,7 @@ class Api:
         """Answer a request. Runs to its end without waiting, so requests never see each other half done."""
         if request.method not in METHODS:
             return self._plain(501, f"method '{request.method}' not available", b"")
-        raw_path, _, query = request.target.partition("?")
+        raw_path, unused, query = request.target.partition("?")
         path = decode_path(raw_path)
         match = re.match(r"/+api2/+([a-z][a-z0-9]+)(/.*)?\Z", path, re.DOTALL)
         if not match:
@@ -187,7 +187,7 @@ def _for_method(given: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
 
 def loggable(request: Request) -> dict[str, Any]:
     """Return the parameters of a request for the log, secrets masked; those of a body that cannot be read are none."""
-    _, _, query = request.target.partition("?")
+    query = request.target.partition("?")[2]
     try:
         given = _Request(request, "", query).parameters()
     except ApiError:

@@ -125,7 +125,7 @@ class _Checker:
             if check[0] == "and":
                 return all(self.passes(part, quiet=False) for part in check[1:])
             return any(self.passes(part, quiet=True) for part in check[1:])
-        kind, _, rest = check.partition(" ")
+        kind, unused, rest = check.partition(" ")
         if kind == "modify":
             path, wanted = self.rights.to_modify(normalise(self._fill(rest)))
             return self._any(path, wanted, quiet)
@@ -137,12 +137,12 @@ class _Checker:
             self.rights.require_all(self.subject, f"/access/realm/{realm}", [rest])
             return True
         if kind == "group":
-            privileges, _, mode = rest.partition(" ")
+            privileges, unused, mode = rest.partition(" ")
             return self._group(privileges.split("|"), mode, quiet)
         return self._perm(kind, rest, quiet)
 
     def _perm(self, template: str, rest: str, quiet: bool) -> bool:
-        wanted, _, condition = rest.partition(" ")
+        wanted, unused, condition = rest.partition(" ")
         if condition.startswith("if:") and self.parameters.get(condition[3:]) is None:
             return False
         path = normalise(self._fill(template))

@@ -199,6 +199,6 @@ def _before_guest_agent(check: Check) -> Check:
         return [_before_guest_agent(part) for part in check]
     if "VM.GuestAgent." not in check:
         return check
-    path, _, privileges = check.partition(" ")
+    path, unused, privileges = check.partition(" ")
     kept = [p for p in privileges.split("|") if not p.startswith("VM.GuestAgent.")]
     return f"{path} {'|'.join(['VM.Monitor', *kept])}"

@@ -247,10 +247,10 @@ class State:
             **self.access.export(),
             "passwords": dict(sorted(self.passwords.items())),
             "secrets": dict(sorted(self.secrets.items())),
-            "realms": [asdict(realm) for _, realm in sorted(self.realms.items())],
+            "realms": [asdict(realm) for unused, realm in sorted(self.realms.items())],
             "nodes": [asdict(node) for node in self.nodes.values()],
-            "guests": [asdict(guest) for _, guest in sorted(self.guests.items())],
-            "storages": [asdict(storage) for _, storage in sorted(self.storages.items())],
+            "guests": [asdict(guest) for unused, guest in sorted(self.guests.items())],
+            "storages": [asdict(storage) for unused, storage in sorted(self.storages.items())],
         }
 
     def load(self, data: Mapping[str, Any]) -> None:

@@ -228,7 +228,7 @@ class UserConfig:
         return config
 
     def _load_token(self, tokenid: str, row: Mapping[str, Any]) -> None:
-        userid, _, name = tokenid.rpartition("!")
+        userid, unused, name = tokenid.rpartition("!")
         self.tokens[userid, name] = TokenRow(
             int(row.get("expire") or 0), int(row.get("privsep", 1)), row.get("comment") or None
         )

@@ -371,7 +371,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(folder: Path) -> None:
         child = os.fork()
         if child == 0:
             try:
-                for _ in range(20):
+                for unused in range(20):
                     place.store(f"{number:08d}-0000-0000-0000-000000000000")
                 os._exit(0)
             finally:

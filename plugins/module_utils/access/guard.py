@@ -97,7 +97,7 @@ def _acl_refusal(call: Call, state: AccessState, held: Held) -> str:
     here = held(path)
     if "Permissions.Modify" in here:
         return ""
-    kind, _, rest = path.strip("/").partition("/")
+    kind, unused, rest = path.strip("/").partition("/")
     delegate = _DELEGATES.get(kind) if rest else None
     if delegate is None or delegate not in here:
         return f"Permissions.Modify{f' or {delegate}' if delegate else ''} on {path}"
@@ -147,4 +147,4 @@ def touches_caller_unseen(steps: Iterable[Step], view: View) -> bool:
         return False
     user = view.state.users.get(view.caller_user)
     mine = {view.caller, view.caller_user} | (set(user.groups) if user else set())
-    return any(owner_of(name) in mine or name in mine for step in steps for _, name in step.touches(view.state))
+    return any(owner_of(name) in mine or name in mine for step in steps for unused, name in step.touches(view.state))

@@ -114,5 +114,5 @@ def ancestors(path: str) -> Iterator[str]:
 
 def guest_of(path: str) -> int | None:
     """Return the VMID of ``/vms/VMID``, or None for any other path."""
-    prefix, _, vmid = path.rpartition("/")
+    prefix, unused, vmid = path.rpartition("/")
     return int(vmid) if prefix == "/vms" and vmid.isdigit() else None

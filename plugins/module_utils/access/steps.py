@@ -228,7 +228,7 @@ def token_fields(token: Token) -> Fields:
 
 def token_path(tokenid: str) -> str:
     """Return the API path of a token."""
-    userid, _, name = tokenid.rpartition("!")
+    userid, unused, name = tokenid.rpartition("!")
     return f"/access/users/{userid}/token/{name}"
 
 
@@ -380,7 +380,7 @@ def _acl(before: AccessState, target: AccessState, caller: str) -> Iterator[Step
         if entry not in will and not _goes_by_itself(entry, target):
             own = owner_of(entry.principal.name) == owner_of(caller)
             revoked.setdefault((entry.path, False, own, entry.principal), set()).add(entry.role)
-    for (path, _, roles), principals in _batches(revoked):
+    for (path, unused, roles), principals in _batches(revoked):
         yield _revoke_step(before, path, roles, principals)
 
 
@@ -391,7 +391,7 @@ def _batches(
     batches: dict[tuple[str, bool, bool, tuple[str, ...]], list[Principal]] = {}
     for (path, propagate, own, principal), names in wanted.items():
         batches.setdefault((path, propagate, own, tuple(sorted(names))), []).append(principal)
-    for (path, propagate, _, roles), principals in sorted(batches.items()):
+    for (path, propagate, unused, roles), principals in sorted(batches.items()):
         ordered = sorted(principals)
         for start in range(0, len(ordered), PRINCIPALS_PER_CALL):
             yield (path, propagate, roles), ordered[start : start + PRINCIPALS_PER_CALL]

@@ -453,7 +453,7 @@ def _exclusive(target: Target, view: View, wanted: Document) -> frozenset[Entry]
             _must_be_seen(target, view, list_name, f"something undeclared among the {scope.kind}")
             continue
         if scope.kind == "acls":
-            for entry, _ in target.state.entries():
+            for entry, unused in target.state.entries():
                 inside = _matches(entry.path, scope.patterns)
                 if scope.principals:
                     inside = inside and _matches(entry.principal.name, scope.principals)

@@ -56,7 +56,7 @@ class AccessTask:
         options = replace(self.client.options, token_id=None, token_secret=None, user=userid, password=password)
         with Client(options) as other:
             try:
-                _ = other.release
+                unused = other.release
             except AuthenticationError:
                 return False
         return True

@@ -126,7 +126,7 @@ class Client:
     def local_address(self) -> str:
         """Address of this end of the connection, as PVE sees it where nothing translates; one request at most."""
         if self._transport.local_address is None:
-            _ = self.release
+            unused = self.release
         return self._transport.local_address or ""
 
     def get(self, path: str, params: Params = None) -> Any:

@@ -332,7 +332,7 @@ def _tls_context(options: ConnectionOptions) -> ssl.SSLContext:
             # The client says it once, in its own words.
             warnings.simplefilter("ignore", InsecureRequestWarning)
         return context
-    if urllib3.__version__.startswith("1."):  # type: ignore[attr-defined]
+    if urllib3.__version__.startswith("1."):  # type: ignore[attr-defined]  # version 1 is not typed
         # It does not hand the name to the handshake where that is an address, and compares it afterwards itself
         # (before the request, as with a pin).
         context.check_hostname = False

@@ -56,14 +56,14 @@ class Check:
 
     def paths(self) -> list[str]:
         """Return the path templates that occur."""
-        return [self.modifies] if self.modifies else [path for needs in self.alternatives for path, _ in needs]
+        return [self.modifies] if self.modifies else [path for needs in self.alternatives for path, unused in needs]
 
     def __str__(self) -> str:
         """Say it as in ``VM.Snapshot|VM.Snapshot.Rollback on /vms/100``."""
         if not self.alternatives:
             return "root@pam with a password"
         single = [needs[0] for needs in self.alternatives if len(needs) == 1]
-        if len(single) == len(self.alternatives) and len({path for path, _ in single}) == 1:
+        if len(single) == len(self.alternatives) and len({path for path, unused in single}) == 1:
             return f"{'|'.join(privilege for _, privilege in single)} on {single[0][0]}"
         return " or ".join(
             " with ".join(f"{privilege} on {path}" for path, privilege in needs) for needs in self.alternatives
@@ -80,7 +80,7 @@ def parse_check(text: str, release: Release) -> Check:
     for way in text.split(" or "):
         ways: list[tuple[tuple[str, str], ...]] = [()]
         for need in way.split(" + "):
-            path, _, wanted = need.partition(" ")
+            path, unused, wanted = need.partition(" ")
             ways = [(*so_far, (path, _named(p, release))) for so_far in ways for p in wanted.split("|")]
         found += ways
     return Check(tuple(dict.fromkeys(found)))

@@ -378,7 +378,7 @@ class Write:
     def exists_in(self, release: Release) -> bool:
         """Tell whether the release may have it."""
         known = privileges(release)
-        asks = [all(privilege in known for _, privilege in needs) for needs in self.check.alternatives]
+        asks = [all(privilege in known for unused, privilege in needs) for needs in self.check.alternatives]
         return self.since <= release < self.until and (any(asks) or not asks)
 
 

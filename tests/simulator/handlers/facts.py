@@ -360,6 +360,6 @@ def read_container_interfaces(call: Call) -> list[dict[str, Any]] | None:
 
 
 def _container_interface(name: str, mac: str, network: str) -> dict[str, Any]:
-    address, _, prefix = network.partition("/")
+    address, unused, prefix = network.partition("/")
     row = {"name": name, "hwaddr": mac, "hardware-address": mac, "inet": network}
     return {**row, "ip-addresses": [{"ip-address": address, "ip-address-type": "inet", "prefix": prefix}]}

@@ -157,7 +157,7 @@ def _visible(call: Call, kind: str) -> list[Guest]:
     node = call.state.node if call["node"] == "localhost" else call["node"]
     return [
         guest
-        for _, guest in sorted(call.state.guests.items())
+        for unused, guest in sorted(call.state.guests.items())
         if guest.type == kind
         and guest.node == node
         and call.rights.has_all(call.caller, f"/vms/{guest.vmid}", ["VM.Audit"])

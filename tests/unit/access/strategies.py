@@ -140,7 +140,7 @@ def documents(draw: st.DrawFn) -> Document:
                 draw(st.none() | st.booleans()),
                 state=draw(presence),
             )
-            for _ in range(draw(st.integers(0, 4)))
+            for unused in range(draw(st.integers(0, 4)))
         ),
         pools=tuple(
             PoolSpec(

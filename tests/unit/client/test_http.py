@@ -100,7 +100,7 @@ def test_texts_of_both_places_are_utf_8(server: Server, connect: Connect) -> Non
         Reply(500, "no such user ('Jörg@pve')", b""),
         Reply(500, "x", {"message": "no such user ('Jörg')"}),
     ]
-    for _ in range(2):
+    for unused in range(2):
         with pytest.raises(ApiError, match="Jörg"):
             connect().get("/access/users/x")
 
@@ -126,7 +126,7 @@ def test_the_release_is_asked_for_once(
 def test_what_names_no_release_is_not_pve(server: Server, connect: Connect, answer: object) -> None:
     server.default = lambda request: data(answer)
     with pytest.raises(PveError, match="did not name a release"):
-        _ = connect().release
+        unused = connect().release
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"", b"[1]", b'{"ok": true}', b"\xff"])
@@ -148,7 +148,7 @@ def test_the_own_address_is_that_of_the_connection(connect: Connect) -> None:
 
 def test_a_connection_is_kept(server: Server, connect: Connect) -> None:
     client = connect()
-    for _ in range(5):
+    for unused in range(5):
         client.get("/version")
         client.send("POST", "/access/groups", {"groupid": "x"})
     assert server.connections == 1
@@ -168,7 +168,7 @@ def test_hundreds_of_requests_outlast_the_connections_of_pve(server: Server, con
 
 def test_a_hundred_reads_and_then_a_write(server: Server, connect: Connect) -> None:
     client = connect()
-    for _ in range(99):
+    for unused in range(99):
         client.get("/version")
     client.send("POST", "/access/groups", {"groupid": "x"})
     client.send("POST", "/access/groups", {"groupid": "y"})
@@ -188,7 +188,7 @@ def test_a_write_does_not_trust_an_idle_connection(server: Server, connect: Conn
 
 def test_a_write_leaves_a_connection_before_pve_does(server: Server, connect: Connect) -> None:
     client = connect()
-    for _ in range(95):
+    for unused in range(95):
         client.get("/version")
     client.send("POST", "/access/groups")
     assert {request.connection for request in server.received[:-1]} == {1}
@@ -419,7 +419,7 @@ def test_clones_work_side_by_side(server: Server, password_client: Client) -> No
 
     def work(number: int) -> object:
         with password_client.clone() as clone:
-            return [clone.get("/version") for _ in range(5)]
+            return [clone.get("/version") for unused in range(5)]
 
     with ThreadPoolExecutor(8) as pool:
         assert len(list(pool.map(work, range(16)))) == 16
@@ -454,7 +454,7 @@ def everything_said(error: BaseException) -> str:
     while current is not None:
         texts += [str(current), repr(current), repr(vars(current))]
         assert not hasattr(current, "request")
-        current = current.__cause__ or current.__context__  # type: ignore[assignment]
+        current = current.__cause__ or current.__context__  # type: ignore[assignment]  # both may be None
     return "\n".join(texts)
 
 

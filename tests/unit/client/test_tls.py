@@ -284,7 +284,7 @@ def test_a_connection_cut_during_the_handshake_was_not_used(connect: Connect) ->
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def cut() -> None:
-            for _ in range(4):
+            for unused in range(4):
                 listener.accept()[0].close()
 
         thread = threading.Thread(target=cut, daemon=True)

@@ -36,7 +36,7 @@ def ways(check: Any) -> Ways:
         for part in parts:
             together = frozenset(one | other for one in together for other in part)
         return together
-    kind, _, rest = check.partition(" ")
+    kind, unused, rest = check.partition(" ")
     if kind == "self" or " if:" in check or check in ("root", "world", "all"):
         return frozenset()
     if kind in ("realm", "group"):
@@ -181,5 +181,5 @@ def test_the_tables_are_documented() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     for path in [*OPEN, *(path for path, shown in FILTERED.items() if shown)]:
         assert f"`{path}`" in text, path
-    for (method, path), _ in not_provable().items():
+    for (method, path), unused in not_provable().items():
         assert path in text, f"{method} {path}"

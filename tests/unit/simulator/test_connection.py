@@ -65,7 +65,7 @@ def test_an_error_closes_the_connection(wire: Wire, path: str) -> None:
 
 
 def test_the_hundredth_answer_closes_the_connection(wire: Wire) -> None:
-    answers = [wire.call("GET", "/version") for _ in range(100)]
+    answers = [wire.call("GET", "/version") for unused in range(100)]
     assert [answer.closes for answer in answers] == [False] * 99 + [True]
     assert answers[-1].headers["Connection"] == "close"
 

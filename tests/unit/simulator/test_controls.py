@@ -113,7 +113,7 @@ def test_a_connection_dropped_in_the_middle_of_the_answer(wire: Wire, simulator:
 
 def test_a_status_of_its_own_at_a_chosen_request(wire: Wire, simulator: Simulator) -> None:
     simulator.fault("GET", "/nodes/*", nth=2, times=2, do="status", status=595, reason="Connection refused")
-    seen = [wire.call("GET", "/nodes/ugreen/status") for _ in range(4)]
+    seen = [wire.call("GET", "/nodes/ugreen/status") for unused in range(4)]
     assert [answer.status for answer in seen] == [200, 595, 595, 200]
     assert (seen[1].reason, seen[1].raw) == ("Connection refused", b"")
     assert wire.call("GET", "/version").status == 200
@@ -123,7 +123,7 @@ def test_faults_over_http(wire: Wire) -> None:
     rules = [{"method": "GET", "path": "/api2/json/version", "times": 0, "do": "status", "status": 596}]
     wire.connection.request("POST", "/_sim/faults", body=json.dumps(rules))
     wire.connection.getresponse().read()
-    assert [wire.call("GET", "/version").status for _ in range(3)] == [596] * 3
+    assert [wire.call("GET", "/version").status for unused in range(3)] == [596] * 3
     wire.call("DELETE", "/_sim/faults")
     assert wire.call("GET", "/version").status == 200
     wire.connection.request("POST", "/_sim/faults", body='[{"when": "never"}]')
