@@ -64,7 +64,7 @@ class Check:
             return "root@pam with a password"
         single = [needs[0] for needs in self.alternatives if len(needs) == 1]
         if len(single) == len(self.alternatives) and len({path for path, unused in single}) == 1:
-            return f"{'|'.join(privilege for _, privilege in single)} on {single[0][0]}"
+            return f"{'|'.join(privilege for unused, privilege in single)} on {single[0][0]}"
         return " or ".join(
             " with ".join(f"{privilege} on {path}" for path, privilege in needs) for needs in self.alternatives
         )

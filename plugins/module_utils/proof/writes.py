@@ -401,7 +401,8 @@ def writes(release: Release) -> tuple[Write, ...]:
     found = []
     for heading, method, path in _rows(_WRITES):
         match = _HEADING.match(heading)
-        assert match, heading
+        if not match:
+            raise ValueError(f"{heading!r} heads no releases")
         since, until = (
             (int(match[at]), int(match[at + 1])) if match[at] else default
             for at, default in ((1, (0, 0)), (3, (99, 0)))

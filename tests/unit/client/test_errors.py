@@ -43,7 +43,7 @@ def answer(status: int, reason: str = "", body: object = None) -> ApiError:
 )
 def test_the_status_decides(status: int, kind: type[ApiError], hint: str) -> None:
     error = answer(status, "Why not")
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert hint in error.hint
     assert (error.status, error.reason, error.text) == (status, "Why not", "Why not")
     assert str(error).startswith(f"PUT /access/acl: PVE answered {status} Why not")
@@ -76,7 +76,7 @@ def test_bodies_of_plain_text_and_of_other_servers() -> None:
 def test_a_400_inside_a_500_still_names_the_parameter() -> None:
     text = "ACL update failed: 400 Parameter verification failed.\nrole: Cannot add role 'X' - it is: no use\n"
     error = answer(500, "ACL update failed: 400 Parameter verification failed.", {"message": text})
-    assert type(error) is ApiError
+    assert error.__class__ is ApiError
     assert error.errors == {"role": "Cannot add role 'X' - it is: no use"}
     assert str(error).count("Cannot add role") == 1
     assert "does not say which parameter" in answer(500, text.splitlines()[0]).hint
