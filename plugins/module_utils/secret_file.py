@@ -14,7 +14,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, PveError
@@ -71,6 +71,8 @@ class SecretPlace:
         self._new = f".{self._name}.new"
         self._previous = f"{self._name}.previous"
         self._scratch = f".{self._name}.tmp"
+        # The descriptor of our own marker; the lock on it ends with the process, however that ends.
+        self._held: list[int] = []
 
     def __repr__(self) -> str:
         return f"<SecretPlace {self.path}>"
@@ -101,28 +103,40 @@ class SecretPlace:
             os.unlink(self._scratch, dir_fd=folder)
             os.fsync(folder)
 
-    def write_marker(self, content: dict[str, Any]) -> None:
-        """Note down what is about to be asked for. Whole or not at all; PveError if there is one already."""
+    def write_marker(self, content: dict[str, Any], earlier: Mapping[str, Any] | None = None) -> None:
+        """Note down what is about to be asked for, whole or not at all, in place of the ``earlier`` marker.
+
+        Until ``release`` or ``clear_marker``, or the end of the process, other runs are refused. PveError if there is
+        another marker than ``earlier``: of two runs at the same time, one has to lose.
+        """
         with self._writing("takes no marker") as folder:
+            if self._marker_in(folder) != earlier:
+                raise self._taken()
             self._write(folder, self._scratch, json.dumps(content, sort_keys=True).encode() + b"\n")
-            try:
-                # A link, not a rename: of two runs at the same time, one has to lose.
-                os.link(self._scratch, self._marker, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-            except FileExistsError:
-                raise PveError(
-                    f"{self.marker_path} is there already.",
-                    "Another run is at work on this token, or was interrupted: run again once none is.",
-                ) from None
-            finally:
-                os.unlink(self._scratch, dir_fd=folder)
+            # Locked before anybody can see it.
+            held = os.open(self._scratch, _READ, dir_fd=folder)
+            self._held.append(held)
+            fcntl.flock(held, fcntl.LOCK_EX)
+            os.rename(self._scratch, self._marker, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
 
     def read_marker(self) -> dict[str, Any] | None:
-        """Return what an earlier run noted down and did not finish, if there is such a thing."""
+        """Return what an earlier run noted down and did not finish; PveError if it is at work still."""
         with self._folder() as folder:
-            content = _read_own_file(self._marker, self.marker_path, folder)
-        if content is None:
+            return self._marker_in(folder)
+
+    def _marker_in(self, folder: int) -> dict[str, Any] | None:
+        descriptor = _open_own_file(self._marker, self.marker_path, folder)
+        if descriptor is None:
             return None
+        try:
+            if not self._held:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            content = _read_all(descriptor)
+        except BlockingIOError:
+            raise self._taken() from None
+        finally:
+            os.close(descriptor)
         try:
             marker = json.loads(content)
         except ValueError:
@@ -131,9 +145,21 @@ class SecretPlace:
             raise OptionError(f"{self.marker_path} is not readable as a marker.", "Look at it, and remove it.")
         return marker
 
+    def _taken(self) -> PveError:
+        return PveError(
+            f"Another run is at work on the secret in {self.path}: {self.marker_path} is there already, or is no longer.",
+            "Run again when it has ended.",
+        )
+
     def clear_marker(self) -> None:
-        """Remove the marker; it is no error if there is none."""
+        """Remove the marker, and let other runs in; it is no error if there is none."""
         self._remove(self._marker)
+        self.release()
+
+    def release(self) -> None:
+        """Let other runs in. A marker that is still there then tells them that this one did not finish."""
+        while self._held:
+            os.close(self._held.pop())
 
     def store(self, secret: str) -> None:
         """Put ``secret`` in place. Whenever this is cut short, the old or the new secret stands here, or both.
@@ -269,6 +295,16 @@ class SecretPlace:
 
 def _read_own_file(name: str, path: str, folder: int | None = None) -> bytes | None:
     """Return the content of an own, closed, regular file, or None if there is none; ``path`` is for error texts."""
+    descriptor = _open_own_file(name, path, folder)
+    if descriptor is None:
+        return None
+    try:
+        return _read_all(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open_own_file(name: str, path: str, folder: int | None = None) -> int | None:
     try:
         # Without O_NONBLOCK, opening a named pipe would wait for a writer.
         descriptor = os.open(name, _READ | os.O_NONBLOCK, dir_fd=folder)
@@ -289,9 +325,10 @@ def _read_own_file(name: str, path: str, folder: int | None = None) -> bytes | N
         if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             mode = f"{stat.S_IMODE(status.st_mode):04o}"
             raise OptionError(f"{path} is open to others (mode {mode}).", f"Run: chmod 600 {shlex.quote(path)}")
-        return _read_all(descriptor)
-    finally:
+    except OptionError:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _read_file(name: str, folder: int) -> bytes:

@@ -131,30 +131,37 @@ class Births:
 
     def _finish(self, spec: TokenSpec) -> None:
         place = SecretPlace(spec.secret_file or "")
-        staged = place.staged()
-        if staged is not None and self._works(spec.tokenid, staged):
-            place.promote()
-        place.discard_staged()
-        place.clear_marker()
+        earlier = self.markers[spec.tokenid]
+        try:
+            place.write_marker(dict(earlier), earlier)  # as it was, but with this run at work
+            staged = place.staged()
+            if staged is not None and self._works(spec.tokenid, staged):
+                place.promote()
+            place.discard_staged()
+            place.clear_marker()
+        finally:
+            place.release()
 
     def _bear_into_file(self, spec: TokenSpec, change: Change, place: SecretPlace, able: bool) -> None:
         place.prove()
-        earlier = place.read_marker()
-        if earlier is not None:
+        earlier = self.markers.get(spec.tokenid)
+        marker = self._marker(spec, change, earlier)
+        try:
+            place.write_marker(marker, earlier)
+            self._bear_marked(spec, change, place, able, marker["acl"])
             place.clear_marker()
-        restore = change.after.get("acl", []) if change.after else []
-        place.write_marker(self._marker(spec, change, restore))
+        finally:
+            place.release()
+
+    def _bear_marked(self, spec: TokenSpec, change: Change, place: SecretPlace, able: bool, restore: list[Any]) -> None:
         try:
             secret = self._ask(spec, change)
-        except ApiError:
-            # PVE refused: nothing was made, and what may have been there before is still there.
-            place.clear_marker()
-            raise
-        except TransportError as error:
-            if not error.sent:
+        except PveError as error:
+            # Where nothing was made and nothing taken away, nothing is left to finish.
+            if _had_no_effect(error) and spec.tokenid not in self.deleted and not restore_was_pending:
                 place.clear_marker()
             raise
-        self._keep(spec, place, secret)
+        self._keep(spec, change, place, secret)
         for call in _restoring(spec.tokenid, restore):
             self.client.send(call.method, call.path, call.params)
         if able and not self._works(spec.tokenid, secret):
@@ -162,7 +169,6 @@ class Births:
                 f"Token {spec.tokenid} was made, and its secret stands in {place.path}, but PVE refuses it.",
                 "Is the user enabled and not expired? Has somebody changed the token meanwhile?",
             )
-        place.clear_marker()
 
     def _marker(self, spec: TokenSpec, change: Change, restore: list[Any]) -> Fields:
         options = self.client.options

@@ -377,7 +377,7 @@ def _acl(before: AccessState, target: AccessState, caller: str) -> Iterator[Step
         yield _grant_step(before, path, propagate, roles, principals)
     revoked: dict[tuple[str, bool, bool, Principal], set[str]] = {}
     for entry in was:
-        if entry not in will and not _goes_by_itself(entry, target):
+        if entry not in will and not _goes_by_itself(entry, before, target):
             own = owner_of(entry.principal.name) == owner_of(caller)
             revoked.setdefault((entry.path, False, own, entry.principal), set()).add(entry.role)
     for (path, unused, roles), principals in _batches(revoked):
@@ -397,11 +397,13 @@ def _batches(
             yield (path, propagate, roles), ordered[start : start + PRINCIPALS_PER_CALL]
 
 
-def _goes_by_itself(entry: Entry, target: AccessState) -> bool:
+def _goes_by_itself(entry: Entry, before: AccessState, target: AccessState) -> bool:
     """Tell whether PVE drops the entry together with its role, its principal or its pool."""
     kind, name = entry.principal
     there = {"user": target.users, "group": target.groups, "token": target.tokens}[kind]
-    return entry.role not in target.roles or name not in there
+    pool = entry.path.split("/")[2] if entry.path.startswith("/pool/") else None
+    pool_goes = pool in before.pools and pool not in target.pools
+    return entry.role not in target.roles or name not in there or pool_goes
 
 
 def _acl_params(path: str, roles: Iterable[str], principals: Iterable[Principal]) -> Fields:

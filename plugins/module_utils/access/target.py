@@ -93,7 +93,8 @@ def _assume(target: Target, view: View, wanted: Document) -> None:
         if kind == "roles" and _is_reserved(view, name):
             continue  # no task can have made it: it is a built-in role, misspelt
         target.base = target.base.put(kind, name, fresh[kind](name))
-        target.assumed.append(f"{kind[:-1]} {name}")
+        close = difflib.get_close_matches(name, sorted(view.state.roles), 1, 0.8) if kind == "roles" else []
+        target.assumed.append(f"{kind[:-1]} {name}" + (f" (did you mean {close[0]}?)" if close else ""))
     target.state = target.base
 
 
