@@ -153,6 +153,7 @@ class _Search:
                 next_steps, give = self._block(state, left)
                 unblock += give
                 left = _without(left, give)
+                warnings += _say_blocked(give)
             for step in next_steps:
                 warnings += self._say(self._verdict(step, state))
                 state = step.effect(state)
@@ -285,6 +286,12 @@ class _Search:
                     f"{', '.join(names)} on {path} until they are done."
                 )
         return said
+
+
+def _say_blocked(give: list[Step]) -> list[str]:
+    """Say what has to be removed by hand where the run is cut off before it does so itself."""
+    blocked = sorted({f"{step.change.id} of {who}" for step in give for who in step.change.before or {}})
+    return [f"For a while there are NoAccess entries on {', '.join(blocked)}; where this run is cut off, remove them."]
 
 
 def _without(steps: list[Step], unblocking: list[Step]) -> list[Step]:
