@@ -275,3 +275,15 @@ def test_the_guide(site: Site) -> None:
     (shown,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
     assert [line for line in shown.splitlines() if line not in outputs[1]] == []
     assert all("changed=0" in output for output in outputs[2:])
+
+
+def test_the_readme(site: Site) -> None:
+    """Its example, planned and then applied."""
+    text = (ROOT / "README.md").read_text()
+    (policy,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (site.home / "policy.yml").write_text(policy)
+    plan, apply = re.findall(r"^\$ (ansible-playbook .*)$", text, re.MULTILINE)
+    for command, told in ((plan, "Planned changes"), (apply, "Proved: vm100-reader@pam!vm100-token")):
+        done = site.ansible.run(*command.split(), env=site.env)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert told in done.stdout

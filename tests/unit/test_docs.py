@@ -48,6 +48,25 @@ def test_there_are_policies_to_look_at() -> None:
     assert len(policies()) >= 3
 
 
+# Commands that readers are told to give, and what runs them.
+RUN = {
+    "ansible-playbook homelab.pve.site ": "tests/integration/test_site.py",
+    "make demo": "tests/integration/test_site.py",
+    "make live ": "tests/live/test_live.py",
+    "ansible-galaxy collection install homelab.pve": "noxfile.py",  # the session archive, from the built file
+    "pip install requests": "noxfile.py",  # every environment has it
+    "export PVE_": "tests/integration/test_site.py",
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_are_run_by_a_test(page: Path) -> None:
+    for command in re.findall(r"^\$ (.*)$", page.read_text(), re.MULTILINE):
+        runner = next((file for start, file in RUN.items() if command.startswith(start)), None)
+        assert runner, f"{page.name} shows {command!r}, which nothing runs"
+        assert (ROOT / runner).exists()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):
