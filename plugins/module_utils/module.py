@@ -14,10 +14,13 @@ from .access.task import AccessTask
 from .client.errors import PveError
 from .client.http import Client
 from .client.options import ConnectionOptions, argument_spec
-from .reconcile import Plan, reconcile
+from .reconcile import Plan, is_out_of_reach, reconcile
 
 Options = dict[str, Any]
 Params = Mapping[str, Any]
+
+# How many tokens a failure names at the most, where it is about all of them.
+MOST_NAMED = 20
 
 
 def make_module(options: Options, **rules: Any) -> AnsibleModule:
@@ -39,6 +42,7 @@ def run_access(
 ) -> None:
     """Run a module about access: read the document out of its options, reconcile, and exit."""
     module = make_module(options, **rules)
+    wanted = Document()
     try:
         wanted = document(module.params)
         if any(token.return_secret for token in wanted.tokens) and not module.no_log:
@@ -48,7 +52,17 @@ def run_access(
             plan = reconcile(task.observe, task.plan, task.perform, dry_run=module.check_mode)
             _exit(module, client, plan, result(module.params, plan, task))
     except PveError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=_naming_tokens(wanted, error))
+
+
+def _naming_tokens(wanted: Document, error: PveError) -> str:
+    """Name the tokens in a failure to reach PVE, which comes from somewhere that does not know what it is all for."""
+    said = str(error)
+    tokens = [token.tokenid for token in wanted.tokens]
+    if not is_out_of_reach(error) or all(tokenid in said for tokenid in tokens):
+        return said
+    more = f" and {len(tokens) - MOST_NAMED} more" if len(tokens) > MOST_NAMED else ""
+    return f"Token{'s' if len(tokens) > 1 else ''} {', '.join(tokens[:MOST_NAMED])}{more}: {said}"
 
 
 def run_reader(options: Options, work: Callable[[Params, Client], tuple[Params, str]], **rules: Any) -> None:

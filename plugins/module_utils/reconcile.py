@@ -7,7 +7,7 @@ and the real one cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, TypeVar
 
@@ -98,11 +98,13 @@ class Plan:
 class ApplyError(PveError):
     """A plan that stopped half-way. ``done`` are the changes that had been made by then, ``left`` counts the others."""
 
-    def __init__(self, failed: Change, cause: PveError, done: list[Change], left: int) -> None:
+    def __init__(
+        self, failed: Change, cause: PveError, done: list[Change], left: int, said: Iterable[str] = ()
+    ) -> None:
         super().__init__(
             f"Could not {failed}: {cause.message}",
             f"{cause.hint} Changes made so far, which stay: {len(done)}; not made: {left}. "
-            "The same task, run again, makes the rest.".strip(),
+            f"The same task, run again, makes the rest. {' '.join(said)}".strip(),
         )
         self.done = done
         self.cause = cause
@@ -130,7 +132,7 @@ def reconcile(
         try:
             _apply(current, perform, done)
         except ApplyError as error:
-            if not isinstance(error.cause, TransportError) or attempt == ROUNDS:
+            if not is_out_of_reach(error) or attempt == ROUNDS:
                 raise
             current = _plan_again(observe, plan, error)
         else:
@@ -138,12 +140,17 @@ def reconcile(
     return first
 
 
+def is_out_of_reach(error: PveError) -> bool:
+    """Tell whether the failure is that PVE gave no answer."""
+    return isinstance(error.cause if isinstance(error, ApplyError) else error, TransportError)
+
+
 def _apply(plan: Plan, perform: Callable[[Change], None], done: list[Change]) -> None:
     for number, change in enumerate(plan.changes):
         try:
             perform(change)
         except PveError as error:
-            raise ApplyError(change, error, list(done), len(plan.changes) - number) from None
+            raise ApplyError(change, error, list(done), len(plan.changes) - number, plan.warnings) from None
         done.append(change)
 
 
@@ -152,9 +159,10 @@ def _plan_again(observe: Callable[[], S], plan: Callable[[S], Plan], lost: Apply
     try:
         return plan(observe())
     except TransportError as error:
-        raise PveError(
+        raise TransportError(
             f"{lost.message} Whether it was made is not known, because PVE could not be asked again: {error.message}",
             error.hint,
+            sent=True,
         ) from None
 
 

@@ -147,7 +147,7 @@ class SecretPlace:
 
     def _taken(self) -> PveError:
         return PveError(
-            f"Another run is at work on the secret in {self.path}: {self.marker_path} is there already, or is no longer.",
+            f"Another run is at work on the secret in {self.path}: {self.marker_path} is there already, or gone.",
             "Run again when it has ended.",
         )
 

@@ -51,6 +51,10 @@ class Births:
         self.specs = {spec.tokenid: spec for spec in specs}
         # Asked for in this run, with the answer lost: without a file there is no marker to tell.
         self.lost: set[str] = set()
+        # Deleted in this run to be made anew, and not made yet.
+        self.deleted: set[str] = set()
+        # What interrupted runs noted, as it was observed.
+        self.markers: dict[str, Mapping[str, Any]] = {}
         self.returned: dict[str, str] = {}
 
     # -- observing ------------------------------------------------------------------------------------------------
@@ -76,7 +80,8 @@ class Births:
         for tokenid, marker in markers.items():
             if found.get(tokenid) == UNFINISHED:
                 _refuse_foreign(state.tokens[tokenid], marker)
-        return Secrets(found, markers)
+        self.markers = markers
+        return Secrets(found, dict(markers))
 
     def _check_marker(self, spec: TokenSpec, place: SecretPlace, marker: Mapping[str, Any]) -> None:
         options = self.client.options
@@ -148,21 +153,25 @@ class Births:
         marker = self._marker(spec, change, earlier)
         try:
             place.write_marker(marker, earlier)
-            self._bear_marked(spec, change, place, able, marker["acl"])
-            place.clear_marker()
+            self._bear_marked(spec, change, place, able)
+            if change.action == "create" and marker["acl"]:
+                # The token was deleted to be made anew. The plan gives it its entries back, and then finishes.
+                self.markers[spec.tokenid] = marker
+            else:
+                place.clear_marker()
         finally:
             place.release()
 
-    def _bear_marked(self, spec: TokenSpec, change: Change, place: SecretPlace, able: bool, restore: list[Any]) -> None:
+    def _bear_marked(self, spec: TokenSpec, change: Change, place: SecretPlace, able: bool) -> None:
         try:
             secret = self._ask(spec, change)
         except PveError as error:
-            # Where nothing was made and nothing taken away, nothing is left to finish.
-            if _had_no_effect(error) and spec.tokenid not in self.deleted and not restore_was_pending:
+            # With nothing made and nothing taken away, now or by an earlier run, there is nothing to finish.
+            if _had_no_effect(error) and spec.tokenid not in self.deleted and spec.tokenid not in self.markers:
                 place.clear_marker()
             raise
         self._keep(spec, change, place, secret)
-        for call in _restoring(spec.tokenid, restore):
+        for call in _restoring(spec.tokenid, (change.after or {}).get("acl", [])):
             self.client.send(call.method, call.path, call.params)
         if able and not self._works(spec.tokenid, secret):
             raise PveError(
@@ -170,16 +179,16 @@ class Births:
                 "Is the user enabled and not expired? Has somebody changed the token meanwhile?",
             )
 
-    def _marker(self, spec: TokenSpec, change: Change, restore: list[Any]) -> Fields:
+    def _marker(self, spec: TokenSpec, change: Change, earlier: Mapping[str, Any] | None) -> Fields:
         options = self.client.options
         fields = {key: (change.after or {}).get(key) for key in ("privsep", "expire", "comment")}
         return {
             "tokenid": spec.tokenid,
             "host": options.host,
             "port": options.port,
-            "purpose": change.action,
+            "purpose": (earlier or {}).get("purpose") or change.action,
             "fields": fields,
-            "acl": restore,
+            "acl": (change.after or {}).get("acl") or (earlier or {}).get("acl") or [],
         }
 
     def _ask(self, spec: TokenSpec, change: Change) -> str:
@@ -191,22 +200,45 @@ class Births:
             if change.action == "renew" and call.method == "POST":
                 # Before 9.2 a secret cannot be renewed; the token is made anew.
                 self.client.send("DELETE", call.path)
+                self.deleted.add(spec.tokenid)
             answer = self.client.send(call.method, call.path, call.params)
+            secret = answer.get("value") if isinstance(answer, dict) else None
+            if not isinstance(secret, str):
+                raise TransportError(f"{call.method} {call.path}: the answer holds no secret.", sent=True)
         except TransportError as error:
             if error.sent:
                 self.lost.add(spec.tokenid)
             raise
         self.lost.discard(spec.tokenid)
-        return str(answer["value"])
+        self.deleted.discard(spec.tokenid)
+        return secret
 
-    def _keep(self, spec: TokenSpec, place: SecretPlace, secret: str) -> None:
+    def _keep(self, spec: TokenSpec, change: Change, place: SecretPlace, secret: str) -> None:
         try:
             place.store(secret)
         except PveError as error:
-            # A secret that cannot be kept is worth nothing, and a token nobody can use is a risk: take it back.
-            self.client.send("DELETE", token_path(spec.tokenid))
-            place.clear_marker()
+            if change.action == "renew":
+                # It was there before, so it is not taken back; the marker lets the next run renew it again.
+                raise PveError(f"{error.message} The new secret of {spec.tokenid} is lost.", error.hint) from None
+            # A secret that cannot be kept is worth nothing, and a token nobody can use is a risk.
+            try:
+                self.client.send("DELETE", token_path(spec.tokenid))
+            except PveError as failure:
+                raise PveError(
+                    f"{error.message} Token {spec.tokenid} could not be taken back: {failure.message}",
+                    "The next run of the same task puts that right.",
+                ) from None
+            if spec.tokenid not in self.markers:
+                place.clear_marker()
             raise PveError(f"{error.message} Token {spec.tokenid} was taken back.", error.hint) from None
+
+
+def _had_no_effect(error: PveError) -> bool:
+    """Tell whether PVE cannot have done what it was asked for."""
+    if isinstance(error, TransportError):
+        return not error.sent
+    # Who answers these stands in between, and does not know what became of the request.
+    return not (isinstance(error, ApiError) and error.status in (502, 503, 504, 595, 596))
 
 
 def _refuse_foreign(token: Token, marker: Mapping[str, Any]) -> None:
