@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..client.errors import ApiError, AuthenticationError, OptionError, PveError, TransportError
@@ -17,6 +17,7 @@ from ..client.http import Client
 from ..reconcile import Call, Change
 from ..secret_file import SecretPlace
 from .document import TokenSpec
+from .expiry import Expiry
 from .model import AccessState, Entry, Principal, Token
 from .steps import token_fields, token_path
 
@@ -250,6 +251,31 @@ def _refuse_foreign(token: Token, marker: Mapping[str, Any]) -> None:
             "did not ask for.",
             "Look at it. If it can go, delete it; else remove the marker beside the secret file.",
         )
+
+
+def as_it_was(spec: TokenSpec, marker: Mapping[str, Any]) -> TokenSpec:
+    """Fill in what a task leaves out of a token that an interrupted run deleted, and would have made anew."""
+    fields = marker.get("fields")
+    if marker.get("purpose") != "renew" or not fields:
+        return spec
+    return replace(
+        spec,
+        privsep=fields["privsep"] if spec.privsep is None else spec.privsep,
+        expire=Expiry(fields["expire"]) if spec.expire is None else spec.expire,
+        comment=fields["comment"] if spec.comment is None else spec.comment,
+    )
+
+
+def last_steps(
+    specs: Iterable[TokenSpec], state: AccessState, markers: Mapping[str, Mapping[str, Any]]
+) -> list[Change]:
+    """Return what remains to be done once such tokens, made again, have got their ACL entries back: their markers."""
+    was, will = {"acl": "lost by an interrupted run"}, {"acl": "given back"}
+    return [
+        Change("token", spec.tokenid, "finish", was, will, None)
+        for spec in specs
+        if spec.state == "present" and spec.tokenid not in state.tokens and markers.get(spec.tokenid, {}).get("acl")
+    ]
 
 
 def restorable(state: AccessState, tokenid: str) -> list[list[Any]]:

@@ -73,14 +73,7 @@ def _secret_changes(view: View, wanted: Document, target: Target) -> list[Change
     """Return what is to be done about the secrets of tokens that exist: finish, renew, or nothing."""
     changes = []
     for spec in wanted.tokens:
-        if spec.state != "present":
-            continue
-        if spec.tokenid not in view.state.tokens:
-            if view.markers.get(spec.tokenid, {}).get("acl"):
-                back = {"acl": "given back"}
-                changes.append(
-                    Change("token", spec.tokenid, "finish", {"acl": "lost by an interrupted run"}, back, None)
-                )
+        if spec.state != "present" or spec.tokenid not in view.state.tokens:
             continue
         fate = view.secrets.get(spec.tokenid)
         if fate in (STAGED, KEPT):

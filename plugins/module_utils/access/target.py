@@ -256,10 +256,8 @@ def _token(target: Target, view: View, spec: TokenSpec) -> None:
     if owner_of(spec.tokenid) not in target.state.users:
         target.refuse(f"Token {spec.tokenid}: its user is to be deleted.", "A token goes with its user.")
         return
-    was = old or _taken_away(view, spec.tokenid) or Token(spec.tokenid)
-    expire = was.expire
-    if spec.expire is not None:
-        expire = _expire(spec.expire, old.expire if old else None, view.now)
+    was = old or Token(spec.tokenid)
+    expire = _expire(spec.expire, old.expire if old else None, view.now)
     renewed = view.secrets.get(spec.tokenid) in (MISSING, DEAD) and spec.renew == "when_lost"
     if old and spec.expire and renewed:
         expire = spec.expire.at(view.now)
@@ -284,15 +282,6 @@ def _token(target: Target, view: View, spec: TokenSpec) -> None:
             "Name a secret_file to keep it in.",
         )
     _say_if_over(target, view, f"Token {spec.tokenid}", token.expire)
-
-
-def _taken_away(view: View, tokenid: str) -> Token | None:
-    """Return the token as it was, where a run deleted it to make it anew and was interrupted before it did."""
-    marker = view.markers.get(tokenid, {})
-    fields = marker.get("fields")
-    if marker.get("purpose") != "renew" or not fields:
-        return None
-    return Token(tokenid, fields["privsep"], fields["expire"], fields["comment"])
 
 
 def _pool(target: Target, view: View, spec: PoolSpec) -> None:

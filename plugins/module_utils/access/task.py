@@ -9,7 +9,7 @@ from typing import Any
 from ..client.errors import AuthenticationError, PveError
 from ..client.http import Client
 from ..reconcile import Call, Change, Plan
-from .births import Births
+from .births import Births, as_it_was, last_steps
 from .document import Document
 from .observe import View, observe, user_is_usable
 from .plan import plan_access
@@ -34,7 +34,13 @@ class AccessTask:
 
     def plan(self, view: View) -> Plan:
         """Return the plan for what was observed."""
-        plan = plan_access(view, self.wanted)
+        tokens = tuple(
+            as_it_was(spec, view.markers.get(spec.tokenid, {})) if spec.tokenid not in view.state.tokens else spec
+            for spec in self.wanted.tokens
+        )
+        plan = plan_access(view, replace(self.wanted, tokens=tokens))
+        last = last_steps(tokens, view.state, view.markers)
+        plan = replace(plan, changes=(*plan.changes, *last))
         self._tokens = plan.result["tokens"]
         return plan
 
