@@ -59,13 +59,16 @@ def make_target(view: View, wanted: Document) -> Target:
         _pool(target, view, pool)
     for acl in wanted.acls:
         _acl(target, view, wanted, acl)
-    surplus = _exclusive(target, view, wanted)
+    # Those that are there already belong to the document, even where the owner would not need them: what he holds
+    # otherwise may be gone tomorrow.
+    target.for_owners = {entry for acl in wanted.acls for entry in _owners_entries(acl)}
+    _exclusive(target, view, wanted)
     _refuse_self_contradiction(target)
-    target.state = target.state.revoke(surplus)
     for acl in wanted.acls:
         if acl.grant_user and acl.state == "present":
             _grant_owners(target, acl)
     target.kept = sorted(set(target.kept))
+    _warn_of_ghosts(target)
     _refuse_hiding(target, wanted)
     return target
 
@@ -413,6 +416,14 @@ def _refuse_self_contradiction(target: Target) -> None:
             )
 
 
+def _owners_entries(spec: AclSpec) -> Iterator[Entry]:
+    if spec.grant_user and spec.state == "present":
+        owners = {owner_of(who.name) for who in spec.principals if who.kind == "token"}
+        yield from (
+            Entry(path, Principal("user", o), role) for path in spec.paths for o in owners for role in spec.roles
+        )
+
+
 def _grant_owners(target: Target, spec: AclSpec) -> None:
     """Give the owners of tokens what their tokens are given, where they do not hold it already."""
     privs = frozenset(p for role in spec.roles if role in target.state.roles for p in target.state.roles[role].privs)
@@ -422,8 +433,6 @@ def _grant_owners(target: Target, spec: AclSpec) -> None:
             flag = spec.propagate is not False
             held = Evaluator(target.state).privileges(owner, path)
             entries = {Entry(path, Principal("user", owner), role): flag for role in spec.roles}
-            # Those that are there already belong to the result, so that a second run returns what the first one did.
-            target.for_owners |= set(entries)
             if all(held.get(name, -1) >= int(flag) for name in privs):
                 continue
             target.state = target.state.grant(entries)
@@ -438,9 +447,10 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _exclusive(target: Target, view: View, wanted: Document) -> frozenset[Entry]:
-    """Drop what stands undeclared inside an exclusive scope. Return the surplus ACL entries: an owner may need one."""
+def _exclusive(target: Target, view: View, wanted: Document) -> None:
+    """Drop what stands undeclared inside an exclusive scope."""
     surplus: set[Entry] = set()
+    asked_for = target.declared | target.for_owners
     names = {
         "users": {spec.userid for spec in wanted.users},
         "groups": {spec.groupid for spec in wanted.groups},
@@ -458,11 +468,9 @@ def _exclusive(target: Target, view: View, wanted: Document) -> frozenset[Entry]
                 inside = _matches(entry.path, scope.patterns)
                 if scope.principals:
                     inside = inside and _matches(entry.principal.name, scope.principals)
-                if (
-                    inside
-                    and entry not in target.declared
-                    and not _protected(target, view, wanted, entry.principal.name, entry)
-                ):
+                if not inside or entry in asked_for:
+                    continue
+                if not _protected(target, view, wanted, entry.principal.name, entry):
                     surplus.add(entry)
             continue
         for name in list(getattr(target.state, scope.kind)):
@@ -477,7 +485,7 @@ def _exclusive(target: Target, view: View, wanted: Document) -> frozenset[Entry]
                 target.kept.append(f"pool {name} (it has members)")
                 continue
             target.state = target.state.drop(scope.kind, name)
-    return frozenset(surplus)
+    target.state = target.state.revoke(frozenset(surplus))
 
 
 def _protected(target: Target, view: View, wanted: Document, name: str, entry: Entry | None) -> bool:
@@ -494,6 +502,23 @@ def _protected(target: Target, view: View, wanted: Document, name: str, entry: E
         target.kept.append(what)
         return True
     return False
+
+
+def _warn_of_ghosts(target: Target) -> None:
+    """Say where entries of an earlier user or group come back to life with the name; PVE keeps them for that."""
+    for kind, there, made in (
+        ("user", target.base.users, target.state.users),
+        ("group", target.base.groups, target.state.groups),
+    ):
+        for name in sorted(set(made) - set(there)):
+            principal = Principal(kind, name)
+            at_paths = target.state.acl.get(principal, {})
+            entries = {Entry(path, principal, role) for path, roles in at_paths.items() for role in roles}
+            asked_for = target.declared | target.for_owners
+            ghosts = sorted(e for e in entries - asked_for if target.base.propagate(e) is not None)
+            if ghosts:
+                told = ", ".join(f"{entry.role} on {entry.path}" for entry in ghosts)
+                target.warnings.append(f"ACL entries of an earlier {kind} {name} come back to life: {told}.")
 
 
 # -- entries that hide ----------------------------------------------------------------------------------------------

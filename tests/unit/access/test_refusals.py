@@ -230,3 +230,12 @@ def test_relative_expiry_is_reckoned_once(state: AccessState) -> None:
     again = plan_access(later, parse_document(user))
     assert again.changes == ()
     assert "has expired" in again.warnings[0]
+
+
+def test_entries_of_an_earlier_user_are_told(state: AccessState) -> None:
+    """PVE keeps them, lists them, and gives them to the next user of that name."""
+    haunted = state.grant(grants(("/vms", "user", "eve@pve", "PVEAdmin"), ("/", "user", "eve@pve", "PVEAuditor")))
+    raw = {"users": [{"userid": "eve@pve"}], **acl("/", "PVEAuditor", users=["eve@pve"])}
+    assert plan(haunted, raw).warnings == (
+        "ACL entries of an earlier user eve@pve come back to life: PVEAdmin on /vms.",
+    )
