@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib
 import io
+import itertools
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ from typing import Any
 
 MODULES = "ansible_collections.homelab.pve.plugins.modules"
 UTILS = "ansible_collections.homelab.pve.plugins.module_utils"
-NAMES = ("pve_access", "pve_token")
+NAMES = ("pve_access", "pve_token", "pve_user")
 # What changes something, or makes sure that it lasts.
 FILE_STEPS = ("open", "fchmod", "write", "fsync", "close", "rename", "unlink", "link")
 TREE = Path(__file__).resolve().parents[2] / ".nox" / "tree"
@@ -57,10 +58,21 @@ class Runner:
         )
 
     def run(
-        self, module: str, options: Mapping[str, Any], *, pid: Future[int] | None = None, dies_at: int = 0
+        self,
+        module: str,
+        options: Mapping[str, Any],
+        *,
+        pid: Future[int] | None = None,
+        dies_at: int = 0,
+        raises_at: int = 0,
+        env: Mapping[str, str] | None = None,
     ) -> Outcome:
-        """Run a module to its end. ``pid`` is told its process; ``dies_at`` is the step in a file at which it dies."""
-        job = {"module": module, "options": dict(options), "dies_at": dies_at}
+        """Run a module to its end. ``pid`` is told its process.
+
+        ``dies_at`` is the step in a file at which it dies, ``raises_at`` the request that ends with an exception which
+        nobody expects; a module that fell over it said no JSON.
+        """
+        job = {"module": module, "options": dict(options), "dies_at": dies_at, "raises_at": raises_at, "env": env or {}}
         assert self._process.stdin
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
@@ -71,7 +83,7 @@ class Runner:
         killed = ended["status"] == -signal.SIGKILL
         lines = ended["said"].strip().splitlines()
         said_json = not killed and len(lines) == 1 and lines[0].startswith("{")
-        assert killed or said_json, ended["said"]
+        assert killed or said_json or raises_at, ended["said"]
         return Outcome(killed, json.loads(lines[0]) if said_json else None, ended["said"])
 
     def _told(self) -> dict[str, Any]:
@@ -110,6 +122,18 @@ class _DyingOs:
         return step
 
 
+def _raise_at(nth: int) -> None:
+    session = importlib.import_module("requests").Session
+    send, seen = session.send, itertools.count(1)
+
+    def failing(*arguments: Any, **keywords: Any) -> Any:
+        if next(seen) == nth:
+            raise RuntimeError("forced")
+        return send(*arguments, **keywords)
+
+    session.send = failing
+
+
 def _child(job: Mapping[str, Any], output: int) -> None:
     reading, writing = os.pipe()
     arguments = json.dumps({"ANSIBLE_MODULE_ARGS": job["options"]}).encode()
@@ -121,6 +145,9 @@ def _child(job: Mapping[str, Any], output: int) -> None:
     sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False))
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=True)
     sys.stderr = sys.stdout
+    os.environ.update(job["env"])
+    if job["raises_at"]:
+        _raise_at(job["raises_at"])
     if job["dies_at"]:
         importlib.import_module(f"{UTILS}.secret_file").os = _DyingOs(job["dies_at"])
     try:
