@@ -89,8 +89,8 @@ class Canaries(Cluster):
             self.secrets[f"CSRF token {len(self.secrets)}"] = csrf
             return text, csrf
 
-        state.new_secret = secret  # type: ignore[method-assign]
-        authenticator.new_ticket = ticket  # type: ignore[method-assign]
+        state.new_secret = secret
+        authenticator.new_ticket = ticket
 
     def renew(self) -> None:
         """Be as at the start, with nothing given out."""

@@ -27,7 +27,7 @@ def fail_at(nth: int) -> None:
             raise RuntimeError("forced")
         return send(*arguments, **keywords)
 
-    requests.Session.send = failing  # type: ignore[method-assign]
+    requests.Session.send = failing
 
 
 if LOG:
