@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -167,7 +168,7 @@ def test_the_answer_of_somebody_in_between_says_nothing_about_what_was_done(
     place: PlaceOf, runner: Runner, name: str, status: int, when: str
 ) -> None:
     judge = Judge(BY_NAME[name], place(BY_NAME[name].release), runner)
-    for nth, _ in enumerate(judge.requests, 1):
+    for nth, unused in enumerate(judge.requests, 1):
         judge.place.reset(judge.scenario.files)
         judge.place.cluster.fault(nth=nth, when=when, do="status", status=status, reason="Who knows")
         outcome = judge.run()
@@ -206,7 +207,7 @@ def test_a_returned_secret_works_though_the_connection_was_cut(
     options = {"tokenid": "joe@pve!new", "return_secret": True, "_ansible_no_log": True}
     scenario = replace(BY_NAME["create, 9.2"], release=release, options=options, tokens={})
     judge = Judge(scenario, place(release), runner)
-    for nth, _ in enumerate(judge.requests, 1):
+    for nth, unused in enumerate(judge.requests, 1):
         outcome = struck(judge, "cut", when, nth)
         assert outcome.result is not None
         assert outcome.result["secret"] == judge.place.cluster.export()["secrets"]["joe@pve!new"], f"request {nth}"
@@ -226,13 +227,9 @@ def test_two_runs_at_once(
         if left:
             struck(judge, "kill", "in", asked)
         others: list[Outcome] = []
-
-        def meanwhile(others: list[Outcome] = others) -> None:
-            others.append(
-                second_runner.run(judge.scenario.module, {**judge.place.connection, **judge.scenario.options})
-            )
-
-        judge.place.cluster.hold(when, nth, meanwhile)
+        options = {**judge.place.connection, **judge.scenario.options}
+        meanwhile = functools.partial(second_runner.run, judge.scenario.module, options)
+        judge.place.cluster.hold(when, nth, lambda heard=others, run=meanwhile: heard.append(run()))
         outcome = judge.run()
         judge.place.cluster.open()
         if not others:

@@ -131,7 +131,7 @@ class Cluster:
 
     def run(self, *only: str, token: str = ROOT_TOKEN) -> tuple[int, str]:
         process = self.start(*only, token=token)
-        output, _ = process.communicate(timeout=SECONDS)
+        output, unused = process.communicate(timeout=SECONDS)
         return process.returncode, output
 
     def interrupt(self, process: subprocess.Popen[str], how: Callable[[int], None], once_there_is: str) -> str:

@@ -34,6 +34,8 @@ LOCK_PAUSES = (1.0, 3.0)
 TICKET_SECONDS = 110 * 60
 
 _OK = 200
+# Parameters whose values are never shown, whoever echoes them.
+_SECRET_PARAMS = ("password", "confirmation-password")
 _RELEASE = re.compile(r"(\d+)\.(\d+)")
 
 Params = Optional[Mapping[str, object]]
@@ -78,6 +80,8 @@ class Client:
         self._transport = Transport(options, clock=clock)
         self._ticket: _Ticket | None = None
         self._release: tuple[int, int] | None = None
+        # All that must not be shown, should an answer (of a proxy, say) repeat what it was asked.
+        self._secrets = {secret for secret in (options.token_secret, options.password) if secret}
         self.requests_sent = 0
         self.warnings: list[str] = []
         if not options.validate_certs and not options.fingerprint:
@@ -167,6 +171,7 @@ class Client:
         """Return a new client with the same options and credentials, for use in another thread."""
         clone = self._like_this(self._options)
         clone._ticket, clone._release = self._ticket, self._release
+        clone._secrets |= self._secrets
         return clone
 
     def _like_this(self, options: ConnectionOptions) -> Client:
@@ -178,6 +183,7 @@ class Client:
 
     def _exchange(self, method: str, path: str, params: Params, headers: dict[str, str], *, repeatable: bool) -> Answer:
         """Exchange one request for an answer, trying again while that is safe."""
+        self._secrets.update(str(params[name]) for name in _SECRET_PARAMS if params and params.get(name))
         url, encoded = f"/api2/json{_encoded_path(path)}", _encoded_params(params)
         body: bytes | None = None
         if method in ("POST", "PUT"):
@@ -202,7 +208,8 @@ class Client:
 
     def _data(self, method: str, path: str, answer: Answer) -> Any:
         if answer.status != _OK:
-            raise error_from_answer(method, path, answer.status, answer.reason, answer.body)
+            reason, body = self._hidden(answer.reason), self._hidden(answer.body.decode("utf-8", errors="replace"))
+            raise error_from_answer(method, path, answer.status, reason, body.encode())
         try:
             return json.loads(answer.body)["data"]
         except (ValueError, KeyError, TypeError):
@@ -212,6 +219,14 @@ class Client:
             "Check that host and port are those of PVE (8006), and that no web proxy stands in between.",
             sent=True,
         )
+
+    def _hidden(self, text: str) -> str:
+        """Return what an answer says without the secrets of this client, however they are written in it."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            in_json = [json.dumps(secret, ensure_ascii=ascii)[1:-1] for ascii in (True, False)]
+            for written in (secret, quote(secret, safe=""), *in_json):
+                text = text.replace(written, "********")
+        return text
 
     def _credentials(self, method: str) -> dict[str, str]:
         """Return the headers that say who asks; logs in first where that takes a ticket."""
@@ -237,7 +252,9 @@ class Client:
                 f"{self._options.user} has a second factor, so the password alone does not log in.",
                 "Use an API token (token_id, token_file): tokens need no second factor.",
             )
-        return _Ticket(str(data["ticket"]), str(data["CSRFPreventionToken"]), since)
+        ticket = _Ticket(str(data["ticket"]), str(data["CSRFPreventionToken"]), since)
+        self._secrets |= {ticket.text, ticket.csrf}
+        return ticket
 
 
 @dataclasses.dataclass(frozen=True)
