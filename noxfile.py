@@ -206,7 +206,7 @@ def sanity(session: nox.Session) -> None:
         bait.write_text("def bait(:\n")
         fails(session, *ansible_test, "--test", "compile", "--python", "3.11", because="bait.py:1")
         bait.unlink()
-        runs = [("--python", "3.11")]
+        runs: list[tuple[str, ...]] = [("--python", "3.11")]
         runs += [("--test", "compile", "--test", "import", "--python", "3.9")] if "3.9" in pythons() else []
         output = "".join(
             str(session.run(*ansible_test, *options, silent=True, success_codes=range(256))) for options in runs

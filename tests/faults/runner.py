@@ -174,7 +174,7 @@ def main() -> None:
             if child == 0:
                 _child(json.loads(line), output.fileno())
             print(json.dumps({"pid": child}), flush=True)
-            _, status = os.waitpid(child, 0)
+            unused, status = os.waitpid(child, 0)
             output.seek(0)
             said = output.read().decode()
         print(json.dumps({"status": os.waitstatus_to_exitcode(status), "said": said}), flush=True)
