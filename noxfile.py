@@ -110,13 +110,16 @@ def count(session: nox.Session, passed: int, failed: int = 0, skipped: int = 0) 
 
 
 def pytest(session: nox.Session, *paths: str, python: Path = TOOLS, only: str = "") -> None:
-    """Run the tests in the folders given, count them for the report, and show which were slow."""
+    """Run the tests in the folders given, count them for the report, and show which were slow.
+
+    Three at a time on two cores: the tests of failures spend much of their time waiting.
+    """
     paths = tuple(path for path in paths if glob.glob(f"{path}/**/test_*.py", recursive=True))
     if not paths:
         session.skip("there are no tests yet")
     session.run(
         str(python / "python"),
-        *("-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", "--durations=15", "--durations-min=0.5"),
+        *("-m", "pytest", "-q", "-n", "3", "--dist", "worksteal", "--durations=15", "--durations-min=0.5"),
         *(f"--junitxml={REPORTS / session.name}.xml", *(["-k", only] if only else []), *paths, *session.posargs),
         # Random cases are the same in every run, down to the order of sets.
         env={"PYTHONHASHSEED": "0"},

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+pytest.importorskip("ansible", reason="documents are checked as Ansible checks them")
+
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.homelab.pve.plugins.module_utils.access import spec
 from ansible_collections.homelab.pve.plugins.module_utils.access.document import parse_document
