@@ -228,9 +228,9 @@ class _Search:
             give: list[Step] = []
             for principal in self._to_block(state, step):
                 nodes = self._nodes_to_block(state, principal)
-                stay = {n for n in nodes if self.bounds.target.propagate(Entry(n, principal, NO_ACCESS)) is not None}
+                meant = {n: self.bounds.target.propagate(Entry(n, principal, NO_ACCESS)) for n in nodes}
                 take += block_steps(principal, nodes)
-                give += unblock_steps(principal, nodes - stay)
+                give += unblock_steps(principal, meant)
             if take:
                 return take, give
         raise PveError(

@@ -101,7 +101,8 @@ def _roles(before: AccessState, target: AccessState) -> Iterator[Step]:
         else:
             call = Call("PUT", f"/access/roles/{name}", privs)
             change = Change("role", name, "update", role_fields(old), after, call)
-        yield Step(change, _put("roles", name, role), _holders(name))
+        # Nobody can hold a role before it is made; what needs it, whoever is concerned, comes after it.
+        yield Step(change, _put("roles", name, role), _nobody if old is None else _holders(name))
     for name, old in before.roles.items():
         if name not in target.roles:
             call = Call("DELETE", f"/access/roles/{name}")
@@ -463,6 +464,15 @@ def block_steps(principal: Principal, nodes: Iterable[str]) -> list[Step]:
     return [_grant_step(AccessState(), node, True, (NO_ACCESS,), [principal]) for node in sorted(nodes)]
 
 
-def unblock_steps(principal: Principal, nodes: Iterable[str]) -> list[Step]:
-    """Return the steps that undo ``block_steps``: from the deepest node up, each shows only what stands there."""
-    return [_revoke_step(AccessState(), node, (NO_ACCESS,), [principal]) for node in sorted(nodes, reverse=True)]
+def unblock_steps(principal: Principal, meant: Mapping[str, bool | None]) -> list[Step]:
+    """Return the steps that undo ``block_steps``: from the deepest node up, each shows only what stands there.
+
+    ``meant`` says for each node with which flag the entry is to stay, None where it is to go.
+    """
+    steps = []
+    for node, flag in sorted(meant.items(), reverse=True):
+        if flag is None:
+            steps.append(_revoke_step(AccessState(), node, (NO_ACCESS,), [principal]))
+        elif not flag:
+            steps.append(_grant_step(AccessState(), node, False, (NO_ACCESS,), [principal]))
+    return steps

@@ -137,3 +137,28 @@ def test_changes_to_the_caller_come_last() -> None:
     }
     made = plan(before, raw, caller="zoe@pve")
     assert names(made)[-1] == "update user zoe@pve"
+
+
+def test_a_role_is_made_before_whatever_needs_it() -> None:
+    """Also where an entry for a group without members has nothing else to do with the others."""
+    made = plan(
+        state_of(ann=""),
+        {
+            "roles": [{"roleid": "new", "privs": ["VM.Audit"]}],
+            "acls": [entry("/", "new", users=["ann@pve"]), entry("/", "new", groups=["g1"])],
+        },
+    )
+    assert names(made)[0] == "create role new"
+    assert len(made.changes) >= 2
+
+
+def test_a_blocked_id_keeps_the_flag_that_its_own_entry_is_to_have() -> None:
+    before = state_of(("/", "group", "g1", "A"), ("/", "group", "g2", "B"), ann="g1", bob="g2")
+    raw = {
+        "roles": [{"roleid": "A", "privs": ["VM.Console"]}, {"roleid": "B", "privs": ["VM.Audit"]}],
+        "users": [{"userid": "ann@pve", "groups": ["g2"]}, {"userid": "bob@pve", "groups": ["g1"]}],
+        "acls": [{**entry("/vms/100", "NoAccess", users=["ann@pve"]), "propagate": False}],
+    }
+    made = plan(before, raw)
+    last = [change for change in made.changes if change.id == "/vms/100"][-1]
+    assert (last.after or {}).get("user ann@pve NoAccess") == "this path only"
