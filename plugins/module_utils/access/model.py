@@ -44,10 +44,6 @@ class User:
     email: str = ""
     comment: str = ""
 
-    @property
-    def realm(self) -> str:
-        return self.userid.rpartition("@")[2]
-
 
 @dataclass(frozen=True)
 class Group:
@@ -76,10 +72,6 @@ class Token:
     @property
     def userid(self) -> str:
         return owner_of(self.tokenid)
-
-    @property
-    def name(self) -> str:
-        return self.tokenid.rpartition("!")[2]
 
 
 @dataclass(frozen=True)

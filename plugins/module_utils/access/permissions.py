@@ -8,7 +8,7 @@ privilege separation has only what both it and its user have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from .model import ADMINISTRATOR, NO_ACCESS, ROOT, AccessState, PathRoles, Principal, is_token, owner_of
 
@@ -74,10 +74,6 @@ class Evaluator:
             paths |= set(self.state.pools_of)
         held = {path: self.privileges(subject, path) for path in sorted(paths)}
         return {path: privileges for path, privileges in held.items() if privileges}
-
-    def holds(self, subject: str, path: str, privileges: Iterable[str]) -> bool:
-        """Tell whether ``subject`` holds all of ``privileges`` on ``path``."""
-        return set(privileges) <= set(self.privileges(subject, path))
 
     def _of(self, principal: Principal, path: str) -> Privileges:
         held: Privileges = {}
