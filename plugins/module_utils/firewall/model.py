@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Optional
+from typing import Any
 
 Option = Any  # a value of an option: text, or an integer (booleans are 0 and 1)
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -22,17 +22,17 @@ class Rule:
     type: str
     action: str
     enable: bool = True
-    macro: Optional[str] = None
-    source: Optional[str] = None
-    dest: Optional[str] = None
-    proto: Optional[str] = None
-    dport: Optional[str] = None
-    sport: Optional[str] = None
-    icmp_type: Optional[str] = None
-    iface: Optional[str] = None
-    log: Optional[str] = None
-    comment: Optional[str] = None
-    ipversion: Optional[int] = None
+    macro: str | None = None
+    source: str | None = None
+    dest: str | None = None
+    proto: str | None = None
+    dport: str | None = None
+    sport: str | None = None
+    icmp_type: str | None = None
+    iface: str | None = None
+    log: str | None = None
+    comment: str | None = None
+    ipversion: int | None = None
     errors: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
@@ -60,8 +60,8 @@ class Alias:
 
     name: str
     cidr: str
-    comment: Optional[str] = None
-    ipversion: Optional[int] = None
+    comment: str | None = None
+    ipversion: int | None = None
 
     @classmethod
     def from_api(cls, row: Mapping[str, Any]) -> Alias:
@@ -75,7 +75,7 @@ class Entry:
 
     cidr: str
     nomatch: bool = False
-    comment: Optional[str] = None
+    comment: str | None = None
     errors: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
@@ -89,8 +89,8 @@ class IpSet:
     """A set of addresses. ``entries`` is None where they were not read."""
 
     name: str
-    comment: Optional[str] = None
-    entries: Optional[tuple[Entry, ...]] = ()
+    comment: str | None = None
+    entries: tuple[Entry, ...] | None = ()
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ class Group:
     """A security group. ``rules`` is None where they were not read."""
 
     name: str
-    comment: Optional[str] = None
-    rules: Optional[tuple[Rule, ...]] = ()
+    comment: str | None = None
+    rules: tuple[Rule, ...] | None = ()
 
 
 @dataclass(frozen=True)
