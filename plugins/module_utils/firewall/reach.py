@@ -107,8 +107,8 @@ class Reach:
             if (
                 (line[0] is None or line[0] == protocol)
                 and (line[1] is None or line[1] == iface)
-                and (line[2] is None or _has(line[2], packet.dport))
-                and (line[3] is None or _has(line[3], packet.sport))
+                and (line[2] is None or has_port(line[2], packet.dport))
+                and (line[3] is None or has_port(line[3], packet.sport))
                 and (line[4] is None or source in line[4])
                 and (line[5] is None or dest in line[5])
             ):
@@ -119,7 +119,7 @@ class Reach:
 
     def _built_in(self, program: _Program, protocol: int | None, dport: int, source: int) -> bool:
         allowed = BUILT_IN if self._nftables else BUILT_IN_IPTABLES
-        return protocol == _TCP and _has(allowed, dport) and source in program.management
+        return protocol == _TCP and has_port(allowed, dport) and source in program.management
 
     def _compile(self, version: int) -> _Program:
         objects = Objects(self._cluster, self._local_network, version, self._nftables)
@@ -177,7 +177,8 @@ def _off(cluster: Ruleset, node: Ruleset) -> Verdict | None:
     return None
 
 
-def _has(ports: tuple[Interval, ...], port: int) -> bool:
+def has_port(ports: tuple[Interval, ...], port: int) -> bool:
+    """Whether a port is in one of the intervals."""
     return any(first <= port <= last for first, last in ports)
 
 
