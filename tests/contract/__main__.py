@@ -9,7 +9,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from .replay import PERMISSIONS, UnusableFolder, check_permissions, default_folder, replay, scenarios
+from .replay import (
+    PERMISSIONS,
+    REACH,
+    UnusableFolder,
+    check_permissions,
+    check_reach,
+    default_folder,
+    replay,
+    scenarios,
+)
 
 
 def main() -> int:
@@ -25,15 +34,20 @@ def main() -> int:
         return 2
     questions = options.dir / PERMISSIONS
     permissions = check_permissions(questions) if questions.is_file() else None
+    packets = options.dir / REACH
+    reach = check_reach(packets) if packets.is_file() else None
     differing = [line for count in counts.values() for line in count.found]
     differing += permissions.found if permissions else []
-    for line in differing[: options.show]:
+    hints = reach.found if reach else []
+    wrong = reach.wrong if reach else []
+    for line in (differing + hints)[: options.show]:
         print(line)
     for theme, count in counts.items():
         print(f"{theme}: {count}")
     print(f"steps: {sum(c.matching for c in counts.values())}/{sum(c.total for c in counts.values())}")
     print(f"permissions: {permissions or '0/0'}")
-    return 1 if differing else 0
+    print(f"reach: {reach or '0/0'}")
+    return 1 if differing or wrong else 0
 
 
 if __name__ == "__main__":

@@ -12,6 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.homelab.pve.plugins.module_utils.access.permissions import Evaluator
+from ansible_collections.homelab.pve.plugins.module_utils.firewall.model import (
+    Alias,
+    Entry,
+    Group,
+    IpSet,
+    Rule,
+    Ruleset,
+)
+from ansible_collections.homelab.pve.plugins.module_utils.firewall.reach import Packet, Reach
 from ansible_collections.homelab.pve.tests.simulator import Simulator
 from ansible_collections.homelab.pve.tests.simulator.userconfig import UserConfig
 
@@ -20,6 +29,9 @@ from .compare import canonical, differences, text
 
 RECORDED_RELEASE = "9.2"
 PERMISSIONS = "permissions.jsonl"
+REACH = "reach.jsonl"
+# Verdicts that did not come from PVE's own simulator alone are hints: so many in 100 of them have to match.
+EXTENDED, EXTENDED_MATCHING = "extended", 99
 
 
 class UnusableFolder(Exception):
@@ -123,3 +135,51 @@ def check_permissions(file: Path) -> Count:
             label = f"{file.name}:{number} {query['subject']} {query['path']}"
             count.add([f"{label}: {line}" for line in differences(query["expected"], got, "privileges")])
     return count
+
+
+@dataclass
+class ReachCount(Count):
+    """A count of verdicts. ``found`` tells all that differ; ``wrong`` those that have to be mended."""
+
+    extended: Count = field(default_factory=Count)
+
+    @property
+    def wrong(self) -> list[str]:
+        tolerated = self.extended.matching * 100 >= self.extended.total * EXTENDED_MATCHING
+        return [line for line in self.found if not (tolerated and line in self.extended.found)]
+
+
+def check_reach(file: Path) -> ReachCount:
+    """Ask for the verdict on every recorded packet, with the firewall that it met."""
+    count = ReachCount()
+    for case in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
+        state = case["state"]
+        reach = Reach(_ruleset(state["cluster"]), _ruleset(state["node"]), state["local_network"])
+        for query in case["queries"]:
+            packet = Packet(**{name: query[name] for name in Packet.__dataclass_fields__})
+            verdict = reach.verdict(packet)
+            problems = []
+            if verdict.action != query["expected"]:
+                label = f"{file.name} {case['id']} ({query['via']}) {packet}"
+                problems = [f"{label}: expected {query['expected']}, got {verdict.action} by {verdict.by}"]
+            count.add(problems)
+            if query["via"] == EXTENDED:
+                count.extended.add(problems)
+    return count
+
+
+def _ruleset(state: dict[str, Any]) -> Ruleset:
+    def rules(rows: list[dict[str, Any]]) -> tuple[Rule, ...]:
+        return tuple(Rule.from_api(row) for row in rows)
+
+    ipsets = {
+        row["name"]: IpSet(row["name"], entries=tuple(Entry.from_api(entry) for entry in row["entries"]))
+        for row in state.get("ipsets", [])
+    }
+    return Ruleset(
+        options=state["options"],
+        rules=rules(state["rules"]),
+        aliases={row["name"].lower(): Alias.from_api(row) for row in state.get("aliases", [])},
+        ipsets=ipsets,
+        groups={row["group"]: Group(row["group"], rules=rules(row["rules"])) for row in state.get("groups", [])},
+    )

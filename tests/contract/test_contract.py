@@ -8,9 +8,11 @@ import pytest
 from ansible_collections.homelab.pve.tests.contract.compare import canonical, differences
 from ansible_collections.homelab.pve.tests.contract.replay import (
     PERMISSIONS,
+    REACH,
     Count,
     UnusableFolder,
     check_permissions,
+    check_reach,
     default_folder,
     replay,
     scenarios,
@@ -40,6 +42,12 @@ def test_recorded_scenarios(theme: str) -> None:
 
 def test_recorded_permissions() -> None:
     assert_all_match(check_permissions(recordings() / PERMISSIONS))
+
+
+def test_recorded_reach() -> None:
+    count = check_reach(recordings() / REACH)
+    assert count.total, "nothing was asked"
+    assert not count.wrong, "\n".join(count.wrong[:20])
 
 
 @pytest.mark.parametrize("file", scenarios(OWN), ids=lambda file: file.stem)
