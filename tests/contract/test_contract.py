@@ -19,7 +19,7 @@ from ansible_collections.homelab.pve.tests.contract.replay import (
 )
 
 OWN = Path(__file__).parent / "scenarios"
-THEMES = ("access", "facts")
+THEMES = ("access", "facts", "firewall")
 
 
 def recordings() -> Path:

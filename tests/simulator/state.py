@@ -14,6 +14,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.model import RO
 from ansible_collections.homelab.pve.plugins.module_utils.access.releases import Release
 
 from .errors import ApiError, Failure
+from .firewall.store import Firewall, sets_of_vnets
 from .permission import Rights
 from .userconfig import AclKey, Json, TokenRow, UserConfig, UserRow
 
@@ -161,6 +162,8 @@ class State:
         self.nodes: dict[str, Node] = {}
         self.guests: dict[int, Guest] = {}
         self.storages: dict[str, Storage] = {}
+        self.vnets: dict[str, str] = {}  # -> zone
+        self.firewall = Firewall(release)
         self._rights: Rights | None = None
         self.reset()
 
@@ -184,6 +187,8 @@ class State:
         guests += [_extra_guest(number, names[number % len(names)]) for number in range(self.size.guests)]
         self.guests = {guest.vmid: guest for guest in guests}
         self.storages = {"local": Storage("local")}
+        self.vnets = {}
+        self.firewall.reset()
         self._changed()
 
     @property
@@ -200,6 +205,7 @@ class State:
     def _changed(self) -> None:
         self.access.settle(self.release)
         self._rights = None
+        self.firewall.sdn = sets_of_vnets(self.vnets)
 
     @contextmanager
     def edit(self, prefix: str) -> Iterator[UserConfig]:
@@ -251,13 +257,15 @@ class State:
             "nodes": [asdict(node) for node in self.nodes.values()],
             "guests": [asdict(guest) for unused, guest in sorted(self.guests.items())],
             "storages": [asdict(storage) for unused, storage in sorted(self.storages.items())],
+            "vnets": [{"vnet": vnet, "zone": zone} for vnet, zone in sorted(self.vnets.items())],
+            "firewall": self.firewall.export(),
         }
 
     def load(self, data: Mapping[str, Any]) -> None:
         """Replace the state by what ``export`` gave, or by a part of it: what is left out stays as it is.
 
         As soon as one of users, tokens, groups, roles, pools and acl is given, all of them are replaced. A token may
-        carry its ``secret`` and a user his ``password``.
+        carry its ``secret`` and a user his ``password``. For ``firewall`` see ``Firewall.load``.
         """
         if any(kind in data for kind in ("users", "tokens", "groups", "roles", "pools", "acl")):
             self.access = UserConfig.load(data)
@@ -281,4 +289,8 @@ class State:
             self.guests = {int(row["vmid"]): Guest(**row) for row in data["guests"]}
         if "storages" in data:
             self.storages = {row["storage"]: Storage(**row) for row in data["storages"]}
+        if "vnets" in data:
+            self.vnets = {row["vnet"]: row["zone"] for row in data["vnets"]}
+        if "firewall" in data:
+            self.firewall.load(data["firewall"])
         self._changed()

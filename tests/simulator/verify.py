@@ -182,18 +182,20 @@ def verify(endpoint: Endpoint, given: Mapping[str, Any], release: Release) -> di
         if parameter.requires and values.get(parameter.requires) is None:
             wrong(parameter.requires, f"missing property required by '{name}'")
     if not endpoint.open_ended:
-        for name in values:
+        for name in given:
             if name not in declared:
                 wrong(name or "_root", UNDECLARED)
     if errors:
         raise ParameterError({name: "\n".join(texts) for name, texts in errors.items()})
-    return values
+    return {name: str(int(value)) if isinstance(value, bool) else value for name, value in values.items()}
 
 
 def _problem(value: Any, parameter: Parameter, release: Release) -> str | None:
     kind = parameter.type
     if kind == "array":
         return None if isinstance(value, list) else "type check ('array') failed"
+    if isinstance(value, bool):
+        return None if kind == "boolean" else f"type check ('{kind}') failed - got JSON::PP::Boolean"
     if isinstance(value, (list, dict)):
         return f"type check ('{kind}') failed - got {'ARRAY' if isinstance(value, list) else 'HASH'}"
     text = str(value)

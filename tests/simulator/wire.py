@@ -43,7 +43,7 @@ def _text(encoded: str) -> str:
 
 
 def decode_json(body: bytes) -> Parameters:
-    """Decode a JSON body. Scalars become text, as PVE's daemons hand them to each other."""
+    """Decode a JSON body. Numbers become text, as PVE's daemons hand them to each other."""
     try:
         value = json.loads(body)
     except ValueError as error:
@@ -55,7 +55,7 @@ def decode_json(body: bytes) -> Parameters:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, bool):
-        return "1" if value else "0"
+        return value  # only parameters that are boolean take it
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, int):

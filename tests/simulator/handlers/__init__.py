@@ -17,6 +17,7 @@ from ..permission import Rights
 from ..state import State
 
 MODULES = ("users", "groups", "acl", "login", "pools", "cluster", "nodes", "guests", "storage", "facts")
+FIREWALL = ("firewall_rules", "firewall_objects", "firewall_groups", "firewall_options", "firewall_facts")
 
 
 @dataclass
@@ -83,6 +84,6 @@ def index(path: str, *children: str, key: str = "subdir") -> None:
 
 def load_all() -> dict[tuple[str, str], Handler]:
     """Import all handler modules and return what they registered."""
-    for module in MODULES:
+    for module in (*MODULES, *FIREWALL):
         import_module(f".{module}", __name__)
     return HANDLERS

@@ -90,14 +90,6 @@ def read_ha_rule(call: Call) -> None:
     raise Failure(f"no such ha rule '{call['rule']}'")
 
 
-index("/cluster/firewall", "aliases", "groups", "ipset", "macros", "options", "refs", "rules", key="name")
-
-
-@route("GET", "/cluster/firewall/refs")
-def list_references(call: Call) -> list[dict[str, Any]]:
-    return []
-
-
 # -- nodes --------------------------------------------------------------------------------------------------------
 
 
