@@ -7,19 +7,36 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from typing import Any, Callable
+from typing import Any, Callable, Protocol, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .access.document import Document
 from .access.task import AccessTask
-from .client.errors import PveError
+from .client.errors import OptionError, PveError
 from .client.http import Client
 from .client.options import ConnectionOptions, argument_spec
-from .reconcile import Plan, is_out_of_reach, reconcile
+from .firewall.document import parse_document
+from .firewall.spec import GUARD, PLACES
+from .firewall.task import FirewallTask
+from .firewall.wanted import Document as FirewallDocument
+from .reconcile import Change, Plan, is_out_of_reach, reconcile
 
 Options = dict[str, Any]
 Params = Mapping[str, Any]
+T = TypeVar("T")
+
+
+class Task(Protocol[T]):
+    """What a domain gives to the engine."""
+
+    def observe(self) -> T: ...
+
+    def plan(self, view: T) -> Plan: ...
+
+    def perform(self, change: Change) -> None: ...
+
 
 _MISPLACED = re.compile(r"![A-Za-z0-9._-]+\s*[:=]\s*([0-9A-Fa-f-]{36})")
 # How many tokens a failure names at the most, where it is about all of them.
@@ -61,10 +78,43 @@ def run_access(
             module.fail_json(msg="return_secret: true needs no_log: true on the task; else the secret would be logged.")
         with connect(module) as client:
             task = AccessTask(client, wanted, time.time())
-            plan = reconcile(task.observe, task.plan, task.perform, dry_run=module.check_mode)
-            _exit(module, client, plan, result(module.params, plan, task))
+            _carry_out(module, client, task, lambda plan: result(module.params, plan, task))
     except PveError as error:
         module.fail_json(msg=_naming_tokens(wanted, error))
+
+
+def run_firewall(
+    options: Options,
+    document: Callable[[Params], FirewallDocument],
+    result: Callable[[Params, Plan], Params],
+    **rules: Any,
+) -> None:
+    """Run a module about the firewall: read the document out of its options, reconcile, and exit."""
+    module = make_module({**options, **GUARD}, **rules)
+    try:
+        wanted = document(module.params)
+        with connect(module) as client:
+            _carry_out(module, client, FirewallTask(client, wanted), lambda plan: result(module.params, plan))
+    except PveError as error:
+        module.fail_json(msg=str(error))
+
+
+def whole_firewall(params: Params) -> FirewallDocument:
+    """Read a ``pve_firewall`` document. Raises OptionError.
+
+    Its mappings are keyed by nodes, guests and vnets, which Ansible's own specs have no way to say: each value is put
+    to the spec of its kind here.
+    """
+    places = []
+    for listing, spec in PLACES.items():
+        for name, raw in (params.get(listing) or {}).items():
+            if not isinstance(raw, Mapping):
+                raise OptionError(f"{listing}[{name}]: is no mapping.")
+            checked = ArgumentSpecValidator(spec).validate(dict(raw))  # type: ignore[no-untyped-call]  # Ansible has no types
+            if checked.error_messages:
+                raise OptionError(f"{listing}[{name}]: {'; '.join(checked.error_messages)}.")
+            places.append((listing[:-1], name, checked.validated_parameters))
+    return parse_document(params, places)
 
 
 def _naming_tokens(wanted: Document, error: PveError) -> str:
@@ -101,6 +151,22 @@ def one_object(name: str, kind: str, key: str) -> Callable[[Params, Plan, Access
         return {name: None if found is None else {key: params[key], **found}}
 
     return result
+
+
+def one_of_place(name: str, kind: str) -> Callable[[Params, Plan], Params]:
+    """Return how the result of a module for one object of a place is made: the object as it is now, under ``name``."""
+
+    def result(params: Params, plan: Plan) -> Params:
+        (place, *unused) = plan.result["places"].values()
+        wanted = params["name"].lower()
+        return {name: next((row for row in place[kind] if row["name"].lower() == wanted), None)}
+
+    return result
+
+
+def _carry_out(module: AnsibleModule, client: Client, task: Task[T], result: Callable[[Plan], Params]) -> None:
+    plan = reconcile(task.observe, task.plan, task.perform, dry_run=module.check_mode)
+    _exit(module, client, plan, result(plan))
 
 
 def _exit(module: AnsibleModule, client: Client, plan: Plan, result: Params) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, TypeVar
 
-from .client.errors import PveError, TransportError
+from .client.errors import PveError, TransportError, is_digest_conflict
 
 S = TypeVar("S")
 
-# How often a plan is made anew after an answer was lost on the way, before the failure is reported.
+# How often a plan is made at the most, when answers are lost on the way or somebody else edits the same things.
 ROUNDS = 3
 
 
@@ -120,7 +120,8 @@ def reconcile(
     """Observe, plan, and unless this is a dry run, apply. Return the plan as it was made at the start.
 
     A write whose answer was lost is not repeated blindly: the state is observed again, and what is then left of the
-    plan is applied. Raises ApplyError where a change fails, and PveError where observing or planning does.
+    plan is applied. So it is where somebody else changed the same configuration in between. Raises ApplyError where a
+    change fails, and PveError where observing or planning does.
     """
     first = plan(observe())
     if dry_run:
@@ -132,7 +133,7 @@ def reconcile(
         try:
             _apply(current, perform, done)
         except ApplyError as error:
-            if not is_out_of_reach(error) or attempt == ROUNDS:
+            if not (is_out_of_reach(error) or is_digest_conflict(error.cause)) or attempt == ROUNDS:
                 raise
             current = _plan_again(observe, plan, error)
         else:

@@ -1,0 +1,107 @@
+"""The plan for the firewall: what is meant, by which calls, in which order, and whether it may be done at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..client.errors import OptionError
+from ..reconcile import Plan
+from .observe import View
+from .scope import GROUP, Scope
+from .steps import Piece, alias_row, make_pieces, rule_row, set_row
+from .target import PlaceTarget, Target, make_target
+from .wanted import Document
+from .watch import Watch, judge, make_watch, safely_ordered
+
+ALLOW = "Say allow_lockout: true if that is meant."
+
+
+def read_everything(view: View, wanted: Document) -> None:
+    """Read all that the plan for a document takes, and close the view."""
+    target = make_target(view, wanted)
+    target.problems.stop()
+    make_pieces(view, target)
+    make_watch(view, wanted, target)
+    view.closed = True
+
+
+def plan_firewall(view: View, wanted: Document) -> tuple[Plan, list[Piece]]:
+    """Return the ordered plan that makes the observed firewall what the document says, and its pieces.
+
+    Raises OptionError with what speaks against it; then nothing of it is done.
+    """
+    target = make_target(view, wanted)
+    target.problems.stop()
+    pieces, warnings = make_pieces(view, target)
+    watch = None if target.assumed else make_watch(view, wanted, target)
+    if watch is not None:
+        pieces, said = _guarded(watch, pieces, wanted.allow_lockout)
+        warnings += said
+    plan = Plan(
+        tuple(piece.change for piece in pieces),
+        tuple(dict.fromkeys(warnings)),
+        tuple(dict.fromkeys(target.assumed)),
+        {"places": _result(target)},
+    )
+    return plan, pieces
+
+
+def _guarded(watch: Watch, pieces: list[Piece], allow_lockout: bool) -> tuple[list[Piece], list[str]]:
+    """Return the changes in a safe order. Raises OptionError where somebody would be cut off."""
+    if watch.unseen and pieces and not allow_lockout:
+        raise OptionError(
+            f"This may cut somebody off, and whether it does cannot be told: {watch.unseen} cannot be read.",
+            f"Use credentials that may read it. {ALLOW}",
+        )
+    if watch.unseen:
+        return pieces, []
+    ordered, warnings = safely_ordered(watch, pieces)
+    found = None if allow_lockout else judge(watch, ordered)
+    if found is not None:
+        raise OptionError(str(found), ALLOW)
+    return ordered, warnings
+
+
+# -- what the module returns ------------------------------------------------------------------------------------------
+
+
+def _result(target: Target) -> dict[str, dict[str, Any]]:
+    """Return every place of the document as it will be, by its name."""
+    places: dict[str, dict[str, Any]] = {}
+    for place in target.places:
+        places.setdefault(str(place.scope), {}).update(_place_result(place))
+    for place in target.places:
+        if place.groups is not None:
+            rows = places[str(place.scope)]["groups"]
+            for row in rows:
+                inner = target.place(Scope(GROUP, row["name"]))
+                if inner is not None and inner.goal is not None:
+                    row["rules"] = _rules(inner)
+    return places
+
+
+def _place_result(place: PlaceTarget) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if place.options is not None:
+        found["options"] = dict(place.options[1])
+    if place.aliases is not None:
+        found["aliases"] = [alias_row(alias) for unused, alias in sorted(place.aliases[1].items())]
+    if place.sets is not None:
+        found["ipsets"] = [set_row(one) for unused, one in sorted(place.sets[1].items()) if one.entries is not None]
+    if place.groups is not None:
+        found["groups"] = [
+            {"name": name, **({"comment": group.comment} if group.comment else {})}
+            for name, group in sorted(place.groups[1].items())
+        ]
+    if place.goal is not None:
+        found["rules"] = _rules(place)
+    return found
+
+
+def _rules(place: PlaceTarget) -> list[dict[str, Any]]:
+    if place.goal is None:
+        return []
+    return [
+        {"position": position, **rule_row(rule), **({"errors": dict(rule.errors)} if rule.errors else {})}
+        for position, rule in enumerate(place.goal.rules())
+    ]

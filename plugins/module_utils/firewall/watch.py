@@ -1,0 +1,230 @@
+"""Whether a plan would cut somebody off from the host, and what has to be read to know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_interface
+from itertools import product
+
+from .document import API_PORT
+from .guard import CutOff, Host, Situation, cut_off, not_reaching
+from .model import Group, IpSet, Rule, Ruleset
+from .observe import View
+from .packets import Packets
+from .reach import ACCEPT, Packet, Reach, all_rules, interesting_addresses
+from .scope import CLUSTER, DATACENTER, GROUP, NODE, Scope
+from .sequence import touched_rules
+from .steps import MAKE, NARROW, REMOVE, RULES, RULES_OF_GROUPS, Held, Piece
+from .target import PlaceTarget, Target
+from .values import reference
+from .wanted import Document
+
+SSH_PORT = 22
+PORTS = (API_PORT, SSH_PORT)
+_SPECIAL_SETS = ("blacklist", "management")
+# Packets to look at for every step of a plan, at the most; beyond that, only the ones that the plan is responsible for.
+MOST_PACKETS = 5000
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What the guard knows. ``held`` is what places hold now; ``unseen`` says what the caller may not read."""
+
+    hosts: tuple[Host, ...] = ()
+    held: Held = field(default_factory=dict)
+    caller: str = ""
+    api_clients: tuple[str, ...] = ()
+    unseen: str = ""
+
+
+def make_watch(view: View, wanted: Document, target: Target) -> Watch | None:
+    """Read what it takes to judge a plan. None where nothing in it can cut anybody off from the host."""
+    if not any(place.scope.kind in (CLUSTER, NODE, GROUP) for place in target.places):
+        return None
+    caller = wanted.management_source or view.local_address
+    clients = (caller, *wanted.api_clients)
+    if not wanted.api_clients and not any(_may_cut(place, clients) for place in target.places):
+        return None
+    if not _filters(view, target):
+        return None
+    path = "/cluster/status"
+    local: Mapping[str, object] = next(
+        (row for row in view.read(path) if row.get("local") and row["type"] == "node"), {}
+    )
+    names = [str(local.get("name", ""))] + [
+        place.scope.id for place in target.places if place.scope.kind == NODE and place.scope.id != local.get("name")
+    ]
+    held: dict[Scope, Ruleset] = {}
+    for scope in [Scope(NODE, name) for name in names]:
+        base = view.base(scope)
+        if view.try_to_read(f"{base}/rules") is None or view.try_to_read(f"{base}/options") is None:
+            return Watch(unseen=f"the firewall of the node {scope.id} (Sys.Audit on /nodes/{scope.id})")
+        held[scope] = Ruleset(view.options(scope), view.rules(scope))
+    for part in ("rules", "aliases", "ipset"):
+        if view.try_to_read(f"/cluster/firewall/{part}") is None:
+            return Watch(unseen="the datacenter's firewall (Sys.Audit on /)")
+    held[DATACENTER] = _datacenter(view, target, held)
+    hosts = tuple(_host(view, name, str(local.get("ip", "")) if name == names[0] else "") for name in names)
+    return Watch(hosts, held, caller, wanted.api_clients)
+
+
+def _filters(view: View, target: Target) -> bool:
+    """Tell whether the firewall is on, before or after."""
+    declared = target.place(DATACENTER)
+    before = view.options(DATACENTER)
+    after = declared.options[1] if declared and declared.options else before
+    return any(str(options.get("enable") or 0) != "0" for options in (before, after))
+
+
+def _may_cut(place: PlaceTarget, clients: Sequence[str]) -> bool:
+    """Tell whether what changes in a place could matter to one of the clients; when in doubt, it does."""
+    if place.scope.kind not in (CLUSTER, NODE, GROUP):
+        return False
+    for pair in (place.options, place.aliases, place.sets):
+        if pair is not None and pair[0] != pair[1]:
+            return True
+    if place.goal is None:
+        return False
+    knocking = [Rule("in", ACCEPT, source=client, proto="tcp", dport=str(port)) for client in clients for port in PORTS]
+    touched = list(touched_rules(place.goal))
+    return any(Packets.overlap(rule, knock) for rule in touched for knock in knocking)
+
+
+def _datacenter(view: View, target: Target, nodes: Mapping[Scope, Ruleset]) -> Ruleset:
+    """Return the datacenter's firewall, with the content of the sets and groups that can matter."""
+    rules = list(view.rules(DATACENTER))
+    for ruleset in nodes.values():
+        rules += ruleset.rules
+    for place in target.places:
+        if place.goal is not None and place.scope.kind in (CLUSTER, NODE, GROUP):
+            rules += place.goal.final.values()
+    known = view.groups() if any(rule.type == "group" for rule in rules) else {}
+    groups: dict[str, Group] = {}
+    for name, group in known.items():
+        if any(rule.type == "group" and rule.action == name for rule in rules):
+            groups[name] = replace(group, rules=view.rules(Scope(GROUP, name)))
+        else:
+            groups[name] = group
+    rules += [rule for group in groups.values() for rule in group.rules or ()]
+    used = {*_SPECIAL_SETS}
+    for rule in rules:
+        for value in (rule.source, rule.dest):
+            named = reference(value or "")
+            if named and named.is_set:
+                used.add(named.name)
+    sets: dict[str, IpSet] = {}
+    for name, found in view.sets(DATACENTER).items():
+        sets[name] = replace(found, entries=view.entries(DATACENTER, name)) if name in used else found
+    return Ruleset(view.options(DATACENTER), view.rules(DATACENTER), view.aliases(DATACENTER), sets, groups)
+
+
+def _host(view: View, name: str, address: str) -> Host:
+    """Return a node with its own addresses, and the network that PVE takes for the local one, where they are shown."""
+    rows = view.try_to_read(f"/nodes/{name}/network") or []
+    cidrs = [str(row[key]) for row in rows for key in ("cidr", "cidr6") if row.get(key)]
+    local = next((str(ip_interface(cidr).network) for cidr in cidrs if cidr.partition("/")[0] == address), None)
+    return Host(name, tuple(cidrs) or ((address,) if address else ()), local)
+
+
+# -- judging -----------------------------------------------------------------------------------------------------------
+
+
+def judge(watch: Watch, pieces: Sequence[Piece]) -> CutOff | None:
+    """Return who would be cut off by a plan, in the middle or at its end; None if nobody who must not be."""
+    held = dict(watch.held)
+    moments: list[Held] = []
+    for piece in pieces:
+        held = dict(piece.effect(held))
+        moments.append(dict(held))
+    for number, host in enumerate(watch.hosts):
+        before = _situation(watch.held, host)
+        last = _situation(moments[-1] if moments else watch.held, host)
+        # Only of the host that is talked to is it known that the caller comes this way.
+        clients = [] if number else [watch.caller]
+        found = cut_off(host, before, last, clients, PORTS) or cut_off(
+            host, before, last, watch.api_clients, [API_PORT]
+        )
+        found = found or not_reaching(host, last, watch.api_clients, [API_PORT])
+        if found:
+            return found
+        for moment in moments[:-1]:
+            between = _situation(moment, host)
+            found = cut_off(host, before, between, clients, PORTS)
+            found = found or cut_off(host, before, between, watch.api_clients, [API_PORT])
+            if found:
+                return found
+    return None
+
+
+def _situation(held: Held, host: Host) -> Situation:
+    return Situation(held[DATACENTER], held[Scope(NODE, host.node)])
+
+
+def safely_ordered(watch: Watch, pieces: Sequence[Piece]) -> tuple[list[Piece], list[str]]:
+    """Return the changes in an order in which, at every moment, whoever gets in before and after gets in.
+
+    Where there is none, the usual order, and what is to be said about it.
+    """
+    last: Held = dict(watch.held)
+    for piece in pieces:
+        last = piece.effect(last)
+    protected = [(host, list(_let_in(watch, host, last))) for host in watch.hosts]
+    left, ordered = list(pieces), list[Piece]()
+    held: Held = dict(watch.held)
+    warnings: list[str] = []
+    while left:
+        allowed = [piece for number, piece in enumerate(left) if _may_come(piece, left[:number], left)]
+        chosen = next((piece for piece in allowed if not _cut(protected, piece.effect(held))), None)
+        if chosen is None:
+            chosen = allowed[0]
+            cut = _cut(protected, chosen.effect(held))
+            warnings.append(f"While this is applied, {cut} may not get in for a moment (at: {chosen.change}).")
+        left.remove(chosen)
+        ordered.append(chosen)
+        held = chosen.effect(held)
+    return ordered, list(dict.fromkeys(warnings))
+
+
+def _may_come(piece: Piece, ahead: Sequence[Piece], left: Sequence[Piece]) -> bool:
+    """Tell whether a change may come now: lists keep their order, what is used is there, what goes is not used."""
+    if any(other.scope == piece.scope and other.change.kind == piece.change.kind for other in ahead):
+        return False
+    if piece.phase in (RULES_OF_GROUPS, RULES):
+        return not any(other.phase == MAKE and other.change.action == "create" for other in left)
+    if piece.phase == REMOVE:
+        return all(other.phase in (REMOVE, NARROW) for other in left)
+    return True
+
+
+def _let_in(watch: Watch, host: Host, last: Held) -> Iterator[Packet]:
+    """Yield the packets to the host's own services that get in before and after."""
+    before, after = _reach(watch.held, host), _reach(last, host)
+    rulesets = [held[scope] for held in (watch.held, last) for scope in (DATACENTER, Scope(NODE, host.node))]
+    bridges: set[str | None] = {rule.iface for ruleset in rulesets for rule in all_rules(ruleset) if rule.iface}
+    sources = interesting_addresses(rulesets, None, [host.local_network] if host.local_network else [])
+    own = [cidr.partition("/")[0] for cidr in host.addresses]
+    number = 0
+    for source, port, bridge in product(sources, PORTS, sorted({*bridges, None}, key=str)):
+        destinations: list[str | None] = [one for one in own if (":" in one) == (":" in source)]
+        for dest in destinations or [None]:
+            packet = Packet(source, port, dest=dest, iface=bridge)
+            number += 1
+            if number > MOST_PACKETS:
+                return
+            if before.verdict(packet).action == after.verdict(packet).action == ACCEPT:
+                yield packet
+
+
+def _reach(held: Held, host: Host) -> Reach:
+    node = held[Scope(NODE, host.node)]
+    return Reach(held[DATACENTER], node, host.local_network, nftables=str(node.options.get("nftables") or 0) != "0")
+
+
+def _cut(protected: Iterable[tuple[Host, Sequence[Packet]]], held: Held) -> str | None:
+    for host, packets in protected:
+        reach = _reach(held, host)
+        for packet in packets:
+            if reach.verdict(packet).action != ACCEPT:
+                return f"{packet.source} to port {packet.dport} of {host.node}"
+    return None
