@@ -342,5 +342,5 @@ def test_addresses_as_iptables_reads_them():
     assert network("10.1") == network("10.1.0.0")
     assert network("10/8") == network("10.0.0.0/8")
     for text in ("10.0.0.0/33", "10.0.0.0/", "fe80::1%eth0", "", "10.0.0.1-", "10.0.0.1-fd00::1"):
-        with pytest.raises(ValueError, match=r"prefix|zone|address"):
+        with pytest.raises(ValueError, match=r"prefix|zone|address|no range"):
             literals(text)
