@@ -259,6 +259,12 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def packets(session: nox.Session) -> None:
+    """The role host_firewall with real packets: it takes root, and with CI=true it has to run."""
+    pytest(session, "tests/packets")
+
+
+@nox.session
 def molecule(session: nox.Session) -> None:
     """The roles' scenarios."""
     scenarios = sorted(path.parent.name for path in ROOT.glob("extensions/molecule/*/molecule.yml"))

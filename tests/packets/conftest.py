@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +19,7 @@ pytest.importorskip("ansible")
 from ansible_collections.homelab.pve.tests.integration.conftest import SECONDS, Ansible, Run
 from ansible_collections.homelab.pve.tests.packets.world import HOST, MACHINES, World, lacks
 
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "host_firewall.md"
 MakeWorld = Callable[[str], World]
 
 
@@ -60,7 +63,7 @@ class Role(Ansible):
         lines += [
             f"{name} ansible_connection=local ansible_python_interpreter={self.python(name)}" for name in MACHINES
         ]
-        (home / "inventory").write_text("\n".join([*lines, ""]))
+        (home / "inventory.ini").write_text("\n".join([*lines, "[proxmox]", "pve", ""]))
 
     def python(self, machine: str) -> Path:
         return self.world.folder / f"{machine}-python"
@@ -84,7 +87,15 @@ class Role(Ansible):
 
     def __call__(self, *arguments: str, **variables: Any) -> Run:
         """Run the role with some of its variables, their prefix left out."""
-        return self.playbook(self.play(**variables), "-i", str(self.home / "inventory"), *arguments)
+        return self.playbook(self.play(**variables), "-i", str(self.home / "inventory.ini"), *arguments)
+
+    def shown(self, *arguments: str) -> Run:
+        """Give a command that the guide shows, with the playbook that it shows."""
+        (text,) = re.findall(r"```yaml\n(# api-clients.yml\n.*?)```", GUIDE.read_text(), re.DOTALL)
+        (self.home / "api-clients.yml").write_text(text)
+        command = shlex.join(["ansible-playbook", "-i", "inventory.ini", "api-clients.yml", *arguments])
+        assert f"$ {command}\n" in GUIDE.read_text(), command
+        return self.playbook(self.home / "api-clients.yml", "-i", str(self.home / "inventory.ini"), *arguments)
 
     def play(self, **variables: Any) -> list[dict[str, Any]]:
         given = {"check_from": ["container"], **variables}

@@ -54,6 +54,7 @@ def test_there_are_policies_to_look_at() -> None:
 # Commands that readers are told to give, and what runs them.
 RUN = {
     "ansible-playbook homelab.pve.site ": "tests/integration/test_site.py",
+    "ansible-playbook -i inventory.ini api-clients.yml": "tests/packets/test_role.py",
     "make demo": "tests/integration/test_site.py",
     "make live ": "tests/live/test_live.py",
     "ansible-galaxy collection install homelab.pve": "noxfile.py",  # the session archive, from the built file
