@@ -12,7 +12,7 @@ from .comments import Comment
 from .document import Problems
 from .identity import final_rule, match
 from .model import Alias, Entry, Group, IpSet, Rule
-from .observe import View
+from .observe import View, known_places
 from .rule_checks import ip_version, rule_problems
 from .scope import DATACENTER, GROUP, GUEST, VNET, Scope
 from .sequence import Goal
@@ -83,24 +83,20 @@ def make_target(view: View, wanted: Document) -> Target:
 
 
 def _check_releases(view: View, wanted: Document, problems: Problems) -> None:
-    """Ask for the release only where it decides."""
+    """Ask for the release only where it decides. What rules take is looked at when one of them is to be written."""
     for spec in wanted.places:
         needs: list[tuple[str, tuple[int, int]]] = []
         if spec.scope.kind == VNET:
             needs.append((f"{spec.scope}", _FORWARD))
         needs += [(f"options {name}", _SINCE[name]) for name in {*spec.options.values, *spec.options.unset} & {*_SINCE}]
-        for listed in (spec.rules, *(group.rules for group in spec.groups)):
-            for rule in listed.rules if listed else ():
-                if rule.fields.get("type") == "forward":
-                    needs.append((rule.label, _FORWARD))
-                for name in ("source", "dest"):
-                    found = reference(rule.fields.get(name) or "")
-                    if found and found.scope:
-                        needs.append((f"{rule.label} {name}", _FORWARD if found.scope == "sdn" else _PREFIXES))
         for where, since in sorted(needs):
-            if view.release < since:
-                has = ".".join(str(part) for part in view.release)
-                problems.add(where, f"is there from PVE {since[0]}.{since[1]} on, and this is {has}")
+            _check_release(view, problems, where, since)
+
+
+def _check_release(view: View, problems: Problems, where: str, since: tuple[int, int]) -> None:
+    if view.release < since:
+        has = ".".join(str(part) for part in view.release)
+        problems.add(where, f"is there from PVE {since[0]}.{since[1]} on, and this is {has}")
 
 
 # -- one place ---------------------------------------------------------------------------------------------------------
@@ -110,7 +106,7 @@ def _place(view: View, spec: PlaceSpec) -> PlaceTarget:
     scope = spec.scope
     return PlaceTarget(
         scope,
-        None if spec.rules is None else _goal(spec.rules, _rules(view, scope)),
+        None if spec.rules is None else list_goal(spec.rules, _rules(view, scope)),
         _options(view.options(scope), spec.options) if spec.options.given else None,
         _aliases(view, spec) if spec.aliases or "aliases" in spec.exclusive else None,
         _sets(view, spec) if spec.ipsets or "ipsets" in spec.exclusive else None,
@@ -124,10 +120,11 @@ def _rules(view: View, scope: Scope) -> tuple[Rule, ...]:
 
 def _group_rules(view: View, name: str, listed: ListSpec) -> PlaceTarget:
     place = Scope(GROUP, name)
-    return PlaceTarget(place, _goal(listed, _rules(view, place)))
+    return PlaceTarget(place, list_goal(listed, _rules(view, place)))
 
 
-def _goal(spec: ListSpec, current: tuple[Rule, ...]) -> Goal:
+def list_goal(spec: ListSpec, current: tuple[Rule, ...]) -> Goal:
+    """Return where a declaration takes a list. Raises OptionError (see ``match``), and where the anchor is missing."""
     found = match(spec, current)
     final: dict[int, Rule] = {}
     ours: list[int] = []
@@ -260,6 +257,12 @@ def _check_place(view: View, target: Target, place: PlaceTarget) -> None:
 
 def _check_rule(view: View, target: Target, scope: Scope, rule: Rule) -> None:
     label = f"{scope} rules[{Comment.parse(rule.comment).key or rule.action}]"
+    if rule.type == "forward":
+        _check_release(view, target.problems, label, _FORWARD)
+    for name in ("source", "dest"):
+        named = reference(getattr(rule, name) or "")
+        if named and named.scope:
+            _check_release(view, target.problems, f"{label} {name}", _FORWARD if named.scope == "sdn" else _PREFIXES)
     problems = list(rule_problems(rule, scope))
     for name, problem in problems:
         target.problems.add(f"{label} {name}", problem)
@@ -287,11 +290,13 @@ def _check_name(view: View, target: Target, scope: Scope, value: str, where: str
     if named.is_set and named.name != named.name.lower():
         target.problems.add(where, f"IP sets have names in lower case: say +{named.name.lower()}")
         return
-    places = _set_names(view, target, scope) if named.is_set else _alias_names(view, target, scope)
-    looked_at = [
-        known for place, known in places.items() if not named.scope or (place.kind == GUEST) == (named.scope == "guest")
-    ]
-    if not any(named.name.lower() in known for known in looked_at):
+    places = known_places(_asking(scope), named.scope)
+    if named.is_set:
+        # Which of two sets of one name it is makes no difference here, and most are the datacenter's.
+        known: Iterable[Iterable[str]] = (_set_names(view, target, scope, place) for place in reversed(places))
+    else:
+        known = (_alias_names(view, target, scope, place) for place in places)
+    if not any(named.name.lower() in names for names in known):
         kind = "IP set" if named.is_set else "alias"
         target.assumed.append(f"{kind} {named.scope + '/' if named.scope else ''}{named.name}")
 
@@ -318,34 +323,21 @@ def _family(view: View, target: Target, scope: Scope, value: str | None) -> int 
         return family(value)
     if named.is_set or named.scope == "sdn":
         return None
-    return alias_family(_alias_names(view, target, scope), value)
-
-
-def alias_family(places: Mapping[Scope, Mapping[str, Alias | None]], value: str) -> int | None:
-    """Return the family of what an alias stands for, as a rule would find it: the guest's own comes first."""
-    named = reference(value)
-    for place, known in places.items():
-        if named and (not named.scope or (place.kind == GUEST) == (named.scope == "guest")):
-            found = known.get(named.name.lower())
-            if found is not None:
-                return found.ipversion
+    for place in known_places(_asking(scope), named.scope):
+        found = _alias_names(view, target, scope, place).get(named.name.lower())
+        if found is not None:
+            return found.ipversion
     return None
 
 
-def _alias_names(view: View, target: Target, scope: Scope) -> dict[Scope, Mapping[str, Alias | None]]:
-    found: dict[Scope, Mapping[str, Alias | None]] = {}
-    for place, known in view.known_aliases(_asking(scope)).items():
-        declared = target.place(place)
-        found[place] = declared.aliases[1] if declared and declared.aliases else known
-    return found
+def _alias_names(view: View, target: Target, scope: Scope, place: Scope) -> Mapping[str, Alias | None]:
+    declared = target.place(place)
+    return declared.aliases[1] if declared and declared.aliases else view.known_aliases(_asking(scope), place)
 
 
-def _set_names(view: View, target: Target, scope: Scope) -> dict[Scope, Iterable[str]]:
-    found: dict[Scope, Iterable[str]] = {}
-    for place, known in view.known_sets(_asking(scope)).items():
-        declared = target.place(place)
-        found[place] = declared.sets[1] if declared and declared.sets else known
-    return found
+def _set_names(view: View, target: Target, scope: Scope, place: Scope) -> Iterable[str]:
+    declared = target.place(place)
+    return declared.sets[1] if declared and declared.sets else view.known_sets(_asking(scope), place)
 
 
 def _groups_after(view: View, target: Target) -> Iterable[str]:
