@@ -135,16 +135,16 @@ class View:
 
     # -- names that rules may use --------------------------------------------------------------------------------------
 
-    def known_aliases(self, scope: Scope) -> dict[Scope, dict[str, Alias | None]]:
-        """Return the aliases that the rules of a place may name, by where they are.
+    def known_aliases(self, scope: Scope, place: Scope) -> dict[str, Alias | None]:
+        """Return the aliases of a place, of which the rules of ``scope`` may name some.
 
         Whoever may only see a guest learns the datacenter's names from the guest's references, without addresses.
         """
-        return {place: self._names(place, scope, "aliases", "alias") for place in _around(scope)}
+        return self._names(place, scope, "aliases", "alias")
 
-    def known_sets(self, scope: Scope) -> dict[Scope, dict[str, Alias | None]]:
-        """Return the names of the IP sets that the rules of a place may use, by where they are."""
-        return {place: self._names(place, scope, "ipset", "ipset") for place in _around(scope)}
+    def known_sets(self, scope: Scope, place: Scope) -> dict[str, Alias | None]:
+        """Return the names of the IP sets of a place, of which the rules of ``scope`` may name some."""
+        return self._names(place, scope, "ipset", "ipset")
 
     def _names(self, place: Scope, asking: Scope, listing: str, kind: str) -> dict[str, Alias | None]:
         path = f"{self.base(place)}/{listing}"
@@ -157,6 +157,8 @@ class View:
         }
 
 
-def _around(scope: Scope) -> tuple[Scope, ...]:
-    """Return the places whose names the rules of a place can use, the nearest first."""
-    return (scope, DATACENTER) if scope.kind == GUEST else (DATACENTER,)
+def known_places(scope: Scope, prefix: str | None) -> tuple[Scope, ...]:
+    """Return the places where a name in the rules of a place can be, the nearest first."""
+    if scope.kind != GUEST or prefix == "dc":
+        return () if prefix == "guest" else (DATACENTER,)
+    return (scope,) if prefix == "guest" else (scope, DATACENTER)

@@ -13,7 +13,7 @@ from .model import Alias, Entry, Group, IpSet, Rule, Ruleset
 from .observe import Rows, View
 from .reach import rule_text
 from .scope import DATACENTER, GROUP, GUEST, Scope
-from .sequence import Step, sequence
+from .sequence import Step, sequence, touched_rules
 from .target import PlaceTarget, Target, same_option
 from .values import reference
 
@@ -62,11 +62,17 @@ def make_pieces(view: View, target: Target) -> tuple[list[Piece], list[str]]:
         if place.groups is not None:
             pieces += _groups(place, base)
         if place.goal is not None:
-            steps, said = sequence(place.goal, partial(_address_of, view, target, place.scope))
+            concerned = any(True for unused in touched_rules(place.goal))
+            resolve = partial(_address_of, view, target, place.scope) if concerned else _unknown
+            steps, said = sequence(place.goal, resolve)
             emptied = place.scope.kind == GROUP and not place.goal.rules()
             pieces += [_rule_piece(view, place.scope, step, emptied) for step in steps]
             warnings += [f"{place.scope}: {one}" for one in said]
     return sorted(pieces, key=lambda piece: piece.phase), warnings
+
+
+def _unknown(name: str) -> None:
+    """Resolve no alias: where nothing changes for packets, no address matters."""
 
 
 def _address_of(view: View, target: Target, scope: Scope, name: str) -> str | None:
