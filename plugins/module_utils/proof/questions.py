@@ -52,11 +52,12 @@ class Question:
 
 
 # (path, check, guarded): reads that stand for what a privilege opens. A log is not read, only asked for: a read with
-# an undeclared parameter tells as much, costs the node nothing and brings nobody's log lines here.
+# an undeclared parameter tells as much, costs the node nothing and brings nobody's log lines here. The datacenter's
+# firewall options are read: there, PVE takes any parameter.
 _READS: tuple[tuple[str, str, bool], ...] = (
     ("/cluster/status", "/ Sys.Audit", False),
     ("/cluster/ha/resources", "/ Sys.Audit", True),
-    ("/cluster/firewall/options", "/ Sys.Audit", True),
+    ("/cluster/firewall/options", "/ Sys.Audit", False),
     ("/nodes/{node}/status", "/nodes/{node} Sys.Audit", False),
     ("/nodes/{node}/report", "/nodes/{node} Sys.Audit", True),
     ("/nodes/{node}/firewall/options", "/nodes/{node} Sys.Audit", True),
