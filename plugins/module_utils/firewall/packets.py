@@ -66,6 +66,7 @@ class Packets:
         self._resolve = resolve
         self._boxes: dict[Rule, tuple[Box, ...]] = {}
         self._bits: dict[Box, int] = {}
+        self._known: dict[int, tuple[Rule, list[tuple[int, bool]]]] = {}
         for rule in (*before, *after):
             self._box(rule)
         concerned = dict.fromkeys(content(rule) for rule in touched)
@@ -75,26 +76,30 @@ class Packets:
         for rule in concerned:
             for box in self._boxes[rule]:
                 classes |= self._within(box, MOST_CLASSES - len(classes))
+        old, new = self._lines(before), self._lines(after)
         self._protected = [
             (packets, passes)
             for packets in sorted(classes)
             for passes in (False, True)
-            if self._gets_through(self._lines(before), packets, passes)
-            and self._gets_through(self._lines(after), packets, passes)
+            if self._gets_through(old, packets, passes) and self._gets_through(new, packets, passes)
         ]
 
-    def cut(self, rules: Sequence[Rule]) -> tuple[int, bool] | None:
-        """Return packets that this list cuts off although they are to get through; None if there are none."""
+    def cut(self, rules: Sequence[Rule], about: Iterable[Rule]) -> int | None:
+        """Return packets that this list cuts off although they are to get through; None if there are none.
+
+        Only those are looked at that a rule in ``about`` may match: what was changed in a list that cuts nobody off.
+        """
+        concerned = sum({self._bits[box] for rule in about for box in self._boxes[content(rule)]})
+        found = [(packets, passes) for packets, passes in self._protected if packets & concerned]
+        if not found:
+            return None
         lines = self._lines(rules)
-        for packets, passes in self._protected:
-            if not self._gets_through(lines, packets, passes):
-                return packets, passes
-        return None
+        return next((packets for packets, passes in found if not self._gets_through(lines, packets, passes)), None)
 
     def decides(self, rules: Sequence[Rule], packets: int) -> int | None:
         """Return the index of the rule that decides about these packets, None where none matches."""
         for index, rule in enumerate(rules):
-            if any(packets & bit for bit, unused in self._lines([rule])):
+            if rule.enable and not rule.errors and any(packets & bit for bit, unused in self._lines_of(rule)):
                 return index
         return None
 
@@ -107,12 +112,16 @@ class Packets:
     # -- verdicts ------------------------------------------------------------------------------------------------------
 
     def _lines(self, rules: Sequence[Rule]) -> list[tuple[int, bool]]:
-        return [
-            (self._bits[box], box.accepts)
-            for rule in rules
-            if rule.enable and not rule.errors
-            for box in self._boxes[content(rule)]
-        ]
+        return [line for rule in rules if rule.enable and not rule.errors for line in self._lines_of(rule)]
+
+    def _lines_of(self, rule: Rule) -> list[tuple[int, bool]]:
+        """Return the bits of what a rule matches, in their order, with what it then does."""
+        found = self._known.get(id(rule))
+        if found is None:
+            found = rule, [(self._bits[box], box.accepts) for box in self._boxes[content(rule)]]
+            # The rule is kept, so that its id is not given to another one.
+            self._known[id(rule)] = found
+        return found[1]
 
     @staticmethod
     def _gets_through(lines: Iterable[tuple[int, bool]], packets: int, passes: bool) -> bool:
@@ -270,8 +279,11 @@ def _ports(value: str) -> Spans:
 
 def _overlap(one: Box, other: Box) -> bool:
     for mine, yours in zip(one.spans, other.spans):
-        if mine is None or yours is None:
+        if mine is None or yours is None or mine is yours:
             continue
-        if not any(a <= d and c <= b for a, b in mine for c, d in yours):
+        if len(mine) == len(yours) == 1:
+            if mine[0][0] > yours[0][1] or yours[0][0] > mine[0][1]:
+                return False
+        elif not any(a <= d and c <= b for a, b in mine for c, d in yours):
             return False
     return True

@@ -95,6 +95,7 @@ class _Work:
         self.bridges: list[int] = []
         self.paused: set[int] = set()
         self.left: list[tuple[str, int]] = []
+        self.places: dict[int, int] = {}
 
     def run(self) -> None:
         """Work out all steps."""
@@ -107,6 +108,7 @@ class _Work:
             if element not in switched_on and element in goal.final and self._fields(element, goal.final[element]):
                 self.left.append(("update", element))
         self.left += [("update", element) for element in switched_on]
+        self.places = {element: place for place, element in enumerate(goal.arrangement.order)}
         self.left.sort(key=self._rank)
         if self.careful:
             for unused, element in list(self.left):
@@ -178,8 +180,7 @@ class _Work:
         """Return what comes first where nothing else decides: what widens, then what changes, then what narrows."""
         action, element = step
         rule = self.rules[element]
-        order = self.goal.arrangement.order
-        place = order.index(element) if element in order else len(order)
+        place = self.places.get(element, len(self.places))
         if action == "delete":
             return (3 if rule.action == ACCEPT and rule.enable else 0), place
         if action == "update":
@@ -236,8 +237,9 @@ class _Work:
                 target = self._moveto(element)
                 if target is not None:
                     self._shift(element, target)
-            cut = self.packets.cut(self._list())
-            return None if cut is None else (cut[0], list(self.order))
+            about = [rules[element]] + [self.rules[element]] * (action == "update")
+            cut = self.packets.cut(self._list(), about)
+            return None if cut is None else (cut, list(self.order))
         finally:
             self.order, self.rules = order, rules
 
