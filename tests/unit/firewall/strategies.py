@@ -13,13 +13,21 @@ from ansible_collections.homelab.pve.plugins.module_utils.firewall.model import 
     Rule,
     Ruleset,
 )
+from ansible_collections.homelab.pve.plugins.module_utils.firewall.scope import DATACENTER, Scope
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.wanted import (
     AFTER,
     BEFORE,
     BOTTOM,
     TOP,
+    AliasSpec,
+    Document,
+    EntrySpec,
+    GroupSpec,
     ListSpec,
+    OptionsSpec,
+    PlaceSpec,
     RuleSpec,
+    SetSpec,
 )
 from hypothesis import strategies as st
 
@@ -112,3 +120,66 @@ def declarations(draw: st.DrawFn, current: tuple[Rule, ...], *, groups: bool = T
     anchor = draw(st.sampled_from(sorted(there))) if position in (BEFORE, AFTER) else None
     exclusive = anchor is None and draw(st.integers(0, 7)) == 0
     return ListSpec(tuple(rules), position, anchor, exclusive)
+
+
+# -- whole documents ---------------------------------------------------------------------------------------------------
+
+NODE = Scope("node", "ugreen")
+SETS = ("few", "blacklist", "management")
+ALIASES = ("two", "local_network")
+GROUP_NAMES = ("some", "more")
+_networks = st.sampled_from([*ADDRESSES, "10.0.0.0/30", "10.0.0.0/24"])
+_options = st.fixed_dictionaries(
+    {}, optional={"enable": st.sampled_from([0, 1, 1, 1]), "policy_in": st.sampled_from(["ACCEPT", "DROP", "REJECT"])}
+)
+
+
+@st.composite
+def _entries(draw: st.DrawFn) -> tuple[Entry, ...]:
+    cidrs = sorted(draw(st.sets(_networks, max_size=3)))
+    return tuple(Entry(cidr, draw(st.integers(0, 5)) == 0) for cidr in cidrs)
+
+
+@st.composite
+def rulesets(draw: st.DrawFn) -> Ruleset:
+    """The datacenter's firewall as a server may hold it. Rules may name what is not there."""
+    aliases = {name: Alias(name, draw(_networks), ipversion=4) for name in ALIASES if draw(st.booleans())}
+    sets = {name: IpSet(name, entries=draw(_entries())) for name in SETS if draw(st.booleans())}
+    groups = {
+        name: Group(name, rules=tuple(rule for rule in draw(lists(groups=False)) if rule.source not in ("two", "+few")))
+        for name in GROUP_NAMES
+        if draw(st.booleans())
+    }
+    return Ruleset({"enable": 1, **draw(_options)}, draw(lists()), aliases, sets, groups)
+
+
+@st.composite
+def documents(draw: st.DrawFn, cluster: Ruleset, node: Ruleset) -> Document:
+    """What a document may declare about the datacenter and its node."""
+    there = ["present", "present", "present", "absent"]
+    aliases = [AliasSpec(name, draw(_networks), state=draw(st.sampled_from(there))) for name in ALIASES]
+    sets = [
+        SetSpec(
+            name,
+            entries=tuple(EntrySpec(entry.cidr, entry.nomatch) for entry in draw(_entries())),
+            exclusive=draw(st.booleans()),
+            state=draw(st.sampled_from(there)),
+        )
+        for name in SETS
+    ]
+    groups = []
+    for name in GROUP_NAMES:
+        known = cluster.groups.get(name, Group(name)).rules or ()
+        listed = draw(declarations(known, groups=False)) if draw(st.booleans()) else None
+        groups.append(GroupSpec(name, rules=listed, state=draw(st.sampled_from(there))))
+    some = st.booleans()
+    place = PlaceSpec(
+        DATACENTER,
+        OptionsSpec(draw(_options)),
+        tuple(alias for alias in aliases if draw(some)),
+        tuple(one for one in sets if draw(some)),
+        tuple(group for group in groups if draw(some)),
+        draw(declarations(cluster.rules)) if draw(some) else None,
+    )
+    on_node = PlaceSpec(NODE, rules=draw(declarations(node.rules)))
+    return Document((place, *([on_node] if draw(some) else [])), management_source="10.0.0.9", allow_lockout=True)
