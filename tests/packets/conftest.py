@@ -63,7 +63,8 @@ class Role(Ansible):
         lines += [
             f"{name} ansible_connection=local ansible_python_interpreter={self.python(name)}" for name in MACHINES
         ]
-        (home / "inventory.ini").write_text("\n".join([*lines, "[proxmox]", "pve", ""]))
+        self.inventory = str(home / "inventory.ini")
+        Path(self.inventory).write_text("\n".join([*lines, "[proxmox]", "pve", ""]))
 
     def python(self, machine: str) -> Path:
         return self.world.folder / f"{machine}-python"
@@ -87,7 +88,15 @@ class Role(Ansible):
 
     def __call__(self, *arguments: str, **variables: Any) -> Run:
         """Run the role with some of its variables, their prefix left out."""
-        return self.playbook(self.play(**variables), "-i", str(self.home / "inventory.ini"), *arguments)
+        play = {"hosts": "pve", "gather_facts": False, "tasks": [self.task(**variables)]}
+        return self.playbook([play], "-i", self.inventory, *arguments)
+
+    def task(self, **variables: Any) -> dict[str, Any]:
+        given = {"check_from": ["container"], **variables}
+        return {
+            "include_role": {"name": "homelab.pve.host_firewall"},
+            "vars": {f"host_firewall_{name}": value for name, value in given.items()},
+        }
 
     def shown(self, *arguments: str) -> Run:
         """Give a command that the guide shows, with the playbook that it shows."""
@@ -95,18 +104,7 @@ class Role(Ansible):
         (self.home / "api-clients.yml").write_text(text)
         command = shlex.join(["ansible-playbook", "-i", "inventory.ini", "api-clients.yml", *arguments])
         assert f"$ {command}\n" in GUIDE.read_text(), command
-        return self.playbook(self.home / "api-clients.yml", "-i", str(self.home / "inventory.ini"), *arguments)
-
-    def play(self, **variables: Any) -> list[dict[str, Any]]:
-        given = {"check_from": ["container"], **variables}
-        return [
-            {
-                "hosts": "pve",
-                "gather_facts": False,
-                "roles": ["homelab.pve.host_firewall"],
-                "vars": {f"host_firewall_{name}": value for name, value in given.items()},
-            }
-        ]
+        return self.playbook(self.home / "api-clients.yml", "-i", self.inventory, *arguments)
 
 
 @pytest.fixture

@@ -28,12 +28,16 @@ COMMIT
 # proxmox-firewall has a table of its own: an accept there is final for that table, a drop for the packet.
 PROXMOX_FIREWALL = """
 table inet proxmox-firewall {
+  set clients4 { type ipv4_addr; flags interval; }
+  set clients6 { type ipv6_addr; flags interval; }
   chain input {
     type filter hook input priority filter; policy accept;
     iifname "lo" accept
     ct state established,related accept
     ip saddr 192.168.40.1 tcp dport 8006 accept
     ip6 saddr fd00:40::1 tcp dport 8006 accept
+    ip saddr @clients4 tcp dport 8006 accept
+    ip6 saddr @clients6 tcp dport 8006 accept
     tcp dport 8006 counter drop
   }
 }
@@ -102,7 +106,7 @@ def test_what_is_not_confirmed_is_undone(world: World, role: Role) -> None:
     # The controller dies while it waits for the answer.
     asking = world.folder / "asking"
     role.python("container").write_text(f"#!/bin/sh\ntouch {asking}\nexec sleep infinity\n")
-    command = role.command("ansible-playbook", "-i", str(role.home / "inventory.ini"), str(role.home / "playbook.json"))
+    command = role.command("ansible-playbook", "-i", role.inventory, str(role.home / "playbook.json"))
     with subprocess.Popen(command, env=role.env, stdout=subprocess.DEVNULL, start_new_session=True) as controller:
         assert eventually(asking.exists)
         os.killpg(controller.pid, signal.SIGKILL)
@@ -117,6 +121,33 @@ def test_what_is_not_confirmed_is_undone(world: World, role: Role) -> None:
 
     # Nothing of either has been kept for the host's next start.
     assert not world.sh(OURS).stdout
+
+
+WRONG = {
+    "names nobody": {"api_clients": []},
+    "'192.168.40.82/24' has host bits beyond its prefix; say 192.168.40.0/24": {"api_clients": ["192.168.40.82/24"]},
+    "'0.0.0.0/0' is everybody": {"api_clients": ["0.0.0.0/0"]},
+    "host_firewall_port is 0": {"api_clients": CONTAINER, "port": 0},
+    "takes 5 to 3600 seconds": {"api_clients": CONTAINER, "confirm_timeout": 4},
+    "a change that nobody confirms is undone": {"api_clients": CONTAINER, "check_from": ["nobody"]},
+    "value of host_firewall_persist must be one of": {"api_clients": CONTAINER, "persist": "always"},
+}
+
+
+def test_what_makes_no_sense_is_refused_before_anything_is_touched(world: World, role: Role) -> None:
+    untouched = world.rules()
+    tasks = [
+        {"block": [role.task(**wrong)], "rescue": [{"debug": {"msg": "refused"}}], "name": name}
+        for name, wrong in WRONG.items()
+    ]
+    run = role.playbook([{"hosts": "pve", "gather_facts": False, "tasks": tasks}], "-i", role.inventory)
+    assert run.returncode == 0, run.output
+    failures = [task["result"]["msg"] for task in run.tasks if task["outcome"] == "failed"]
+    assert len(failures) == len(WRONG)
+    for reason, failure in zip(WRONG, failures, strict=True):
+        assert reason in failure
+    assert "Ask the host" not in run.output
+    assert world.rules() == untouched
 
 
 def test_where_proxmox_firewall_filters_an_accept_of_our_own_is_refused(world: World, role: Role) -> None:
@@ -145,6 +176,37 @@ def test_where_proxmox_firewall_filters_an_accept_of_our_own_is_refused(world: W
         assert "nftables: 1 in /etc/pve/local/host.fw" in refused.output
     assert world.rules() == [line for line in untouched if line != "table inet proxmox-firewall"]
     assert not world.sh(OURS).stdout
+
+
+def test_rules_of_the_cluster_where_proxmox_firewall_filters(world: World, role: Role) -> None:
+    world.sh("pve-firewall stop")
+    world.sh("nft -f -", input=PROXMOX_FIREWALL)
+    role.env |= world.start_cluster()
+    world.script("apply 8006", *CONTAINER)  # of an earlier choice
+    world.sh("rm -r /run/homelab-pve-host-firewall")
+    assert world.kept_out("container")
+
+    done = role(api_clients=CONTAINER, persist="cluster_fw")
+    assert done.returncode == 0, done.output
+    assert world.let_in("container")
+    assert world.kept_out("other")
+    assert "HOMELAB-PVE" not in "".join(world.rules())
+    again = role(api_clients=CONTAINER, persist="cluster_fw")
+    assert again.returncode == 0, again.output
+    assert again.changed == []
+
+    wrong = role(api_clients=OTHER, persist="cluster_fw", confirm_timeout=5)
+    assert wrong.returncode
+    assert "The change is undone" in wrong.output
+    assert eventually(lambda: world.knock("container", HOST[0], 1))
+    assert world.let_in("container")
+    assert world.kept_out("other")
+
+    gone = role(state="absent", check_from=["admin"])
+    assert gone.returncode == 0, gone.output
+    assert eventually(lambda: not world.knock("container", HOST[0], 0.5))
+    assert world.kept_out("container")
+    assert "homelab" not in world.read("/etc/pve/firewall/cluster.fw")
 
 
 def test_files_of_rules_where_something_loads_them(world: World, role: Role) -> None:

@@ -6,6 +6,7 @@ Everything is held by one process and ends with it: networks, mounts, whatever r
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from typing import Any
 from ansible_collections.homelab.pve.tests.simulator.certificates import make_certificates
 
 HERE = Path(__file__).resolve().parent
+TREE = HERE.parents[1] / ".nox" / "tree"
+PACKAGE = "ansible_collections.homelab.pve.tests.packets"
 SCRIPT = HERE.parents[1] / "roles" / "host_firewall" / "files" / "host_firewall.sh"
 TOOLS = ("ip", "ipset", "iptables", "iptables-legacy", "iptables-nft", "nft", "nsenter", "unshare")
 HOST = ("192.168.40.60", "fd00:40::60")
@@ -170,6 +173,16 @@ class World:
     def let_time_pass(self) -> None:
         """All timers elapse."""
         self.sh("touch /run/time-has-come")
+
+    def start_cluster(self) -> dict[str, str]:
+        """Start a simulated cluster on the host, and return what names it in the environment."""
+        command = [*self.prefix, sys.executable, "-m", f"{PACKAGE}.cluster"]
+        started = subprocess.Popen(
+            command, env={**self.env, "PYTHONPATH": str(TREE)}, stdout=subprocess.PIPE, text=True
+        )
+        assert started.stdout
+        said = itertools.takewhile(str.strip, started.stdout)
+        return {name: value for name, unused, value in (line.strip().partition("=") for line in said)}
 
     # -- packets -------------------------------------------------------------------------------------------------------
 
