@@ -1,4 +1,4 @@
-"""Show the whole way on a simulated cluster: a policy planned, applied, proved, and unchanged the second time.
+"""Show the whole way on a simulated cluster: a policy planned, refused, applied, proved, and unchanged the second time.
 
 It runs the playbook of the collection with the policy of the examples, as a user would, and prints what came of it.
 Exits non-zero as soon as a step does not end as it should.
@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 POLICY = ROOT / "examples" / "policy.yml"
 PLAYBOOK = ("ansible-playbook", "homelab.pve.site", "-e", f"policy={os.path.relpath(POLICY, ROOT)}")
 READER = "vm100-reader@pam!vm100-token"
+STRANGER = "192.168.40.77"  # not in the policy's set of admins
 
 
 class Demo:
@@ -49,8 +51,11 @@ class Demo:
             "TEST_RESULTS": str(home / "results.jsonl"),
         }
 
-    def step(self, title: str, *arguments: str) -> list[dict[str, Any]]:
-        """Run the playbook, print its own summary, and return the results of its tasks. Exits when it fails."""
+    def step(self, title: str, *arguments: str, refused: bool = False) -> list[dict[str, Any]]:
+        """Run the playbook, print its own summary, and return the results of its tasks.
+
+        Exits when it fails, or where it is to be ``refused``, when it does not.
+        """
         command = (*PLAYBOOK, *arguments)
         print(f"\n== {title}\n   $ {' '.join(command)}", flush=True)
         log = Path(self.env["TEST_RESULTS"])
@@ -62,13 +67,15 @@ class Demo:
         )
         tasks = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         for task in tasks:
-            if task["task"].endswith("Tell what was done"):
+            if task["task"].rpartition(" : ")[2].startswith("Tell what was done"):
                 print(*(f"   {line}" for line in task["result"]["msg"]), sep="\n")
+            if refused and task["outcome"] == "failed":
+                print(textwrap.indent(textwrap.fill(task["result"]["msg"], 110), "   "))
         changed = sum(bool(task["result"].get("changed")) for task in tasks)
         print(f"   -- changed={changed}, {time.monotonic() - started:.1f} s")
-        if done.returncode:
+        if bool(done.returncode) != refused:
             print(f"\n{done.stdout}{done.stderr}\nThe playbook ended with {done.returncode}, as printed above.")
-            sys.exit(done.returncode)
+            sys.exit(done.returncode or 1)
         return tasks
 
 
@@ -102,7 +109,12 @@ def main() -> None:
         demo.step("PLAN: what would be done", "--check", "--diff")
         must(simulator.export() == before, "Check mode has changed something.")
 
-        demo.step("APPLY and PROVE: least-privilege readers, each proved with its own secret")
+        demo.step(
+            f"REFUSED: the same from {STRANGER}, which the policy's firewall would cut off",
+            *("--check", "-e", f"firewall_management_source={STRANGER}"),
+            refused=True,
+        )
+        demo.step("APPLY and PROVE: the firewall, and least-privilege readers, each proved with its own secret")
         secrets = sorted(home.glob(".proxmox-*"))
         for secret in secrets:
             print(f"   kept: ~/{secret.name}, mode {secret.stat().st_mode & 0o777:04o}")
@@ -113,7 +125,7 @@ def main() -> None:
         tasks = demo.step("AGAIN: nothing to change, and everything still proved")
         must(not any(task["result"].get("changed") for task in tasks), "The second run has changed something.")
 
-    print("\nPlanned, applied, proved, and unchanged the second time. On a cluster of your own:")
+    print("\nPlanned, refused, applied, proved, and unchanged the second time. On a cluster of your own:")
     print("  ansible-playbook homelab.pve.site -e policy=FILE -e pve_host=ADDRESS \\")
     print("    -e 'pve_token_id=USER@REALM!NAME' -e pve_token_file=FILE --check --diff")
 

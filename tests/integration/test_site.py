@@ -23,8 +23,22 @@ DEMO = ROOT / "tests" / "demo" / "run.py"
 PROOF = "Prove readers from here"
 PROOF_THERE = "Prove readers from where their secrets were delivered"
 SUMMARY = "Tell what was done"
+RULES = "Apply the firewall policy"
 
 Json = dict[str, Any]
+
+LET_IN = {"key": "admins", "type": "in", "action": "ACCEPT", "source": "+admins", "proto": "tcp", "dport": "8006"}
+FIREWALL: Json = {
+    "api_clients": ["192.168.40.82"],
+    "cluster": {
+        "options": {"enable": True, "policy_in": "DROP"},
+        "aliases": [{"name": "desk", "cidr": "192.168.40.10"}],
+        "ipsets": [{"name": "admins", "entries": [{"cidr": "desk"}]}],
+        "groups": [{"name": "web", "rules": [{"key": "http", "type": "in", "action": "ACCEPT", "macro": "HTTP"}]}],
+        "rules": [LET_IN, {"key": "rest", "type": "in", "action": "REJECT", "proto": "tcp", "dport": "8006"}],
+    },
+    "guests": {100: {"options": {"enable": True}, "rules": [{"key": "web", "type": "group", "action": "web"}]}},
+}
 
 
 def reader(name: str, path: str = "/vms/100", **more: Any) -> Json:
@@ -143,6 +157,8 @@ def test_which_readers_are_proved(site: Site) -> None:
         ({"pve_access": {"reader": [reader("joe")]}}, "access_policy.reader"),
         ({"pve_access": {"readers": [{**reader("joe"), "paths": "/"}]}}, "paths"),
         ({"pve_acces": {"readers": [reader("joe")]}}, "keys that mean nothing here: pve_acces"),
+        ({"pve_firewall": {"vms": {100: {}}, "cluster": {"rule": []}}}, "firewall_policy.cluster.rule"),
+        ({"pve_firewall": {"guests": {100: {"rule": []}}}}, "guests[100]"),
         ({"pve_access": {"readers": [reader("joe", deliver_to="nobody:/token")]}}, "cannot be delivered"),
         (None, "-e policy=FILE"),
     ],
@@ -156,6 +172,37 @@ def test_what_is_wrong_with_the_policy_is_told_before_anything_is_sent(site: Sit
     assert run.returncode != 0
     assert told in run.output
     assert site.simulator.requests() == []
+
+
+# -- the firewall ----------------------------------------------------------------------------------------
+
+
+def test_the_firewall_of_a_policy_file(site: Site) -> None:
+    pristine = site.simulator.export()
+    site.write({"pve_access": {"readers": [reader("joe")]}, "pve_firewall": FIREWALL})
+
+    # What the guard says of somebody who is not let in stops everything, also what is planned for access.
+    refused = site.again(firewall_management_source="192.168.40.77")
+    assert refused.returncode == 2
+    assert "192.168.40.77 reaches TCP port 8006 of the node ugreen now and would be cut off" in refused.output
+    assert site.simulator.export() == pristine
+
+    planned = site.again("--check", "--diff", firewall_management_source="192.168.40.10")
+    assert planned.returncode == 0, planned.output
+    assert site.simulator.export() == pristine
+    done = site.again("--diff", firewall_management_source="192.168.40.10")
+    assert done.returncode == 0, done.output
+    for key in ("changed", "changes", "places"):
+        assert done.result(RULES)[key] == planned.result(RULES)[key]
+    assert proved(done) == ["joe@pve!token"], "the proof is made with the firewall as it stays"
+    tasks = [task["task"].rpartition(" : ")[2] for task in done.tasks]
+    assert tasks.index(RULES) < tasks.index("Apply the policy") < tasks.index(PROOF)
+    assert site.simulator.export()["firewall"]["cluster"].count("[key:") == 4
+
+    site.write({"pve_access": None, "pve_firewall": FIREWALL})
+    again = site.again(prove="none")
+    assert again.returncode == 0, again.output
+    assert again.changed == []
 
 
 # -- delivery ------------------------------------------------------------------------------------------------------
@@ -245,10 +292,14 @@ def demo(*arguments: str) -> subprocess.CompletedProcess:
 def test_the_demo() -> None:
     done = demo()
     assert done.returncode == 0, done.stdout + done.stderr
-    plan, apply, again = done.stdout.split("\n== ")[1:]
-    assert "Planned changes: 11" in plan
-    assert "Applied changes: 11" in apply
-    assert "Applied changes: none" in again
+    plan, refused, apply, again = done.stdout.split("\n== ")[1:]
+    for step, done_to_rules, done_to_access in (plan, 19, 11), (apply, 19, 11), (again, "none", "none"):
+        assert f"changes of the firewall: {done_to_rules}\n" in step
+        assert f"changes: {done_to_access}\n" in step
+    assert "Planned" in plan
+    assert "Applied" in apply
+    assert "would be cut off: cluster rule 3" in refused
+    assert "changed=0," in refused
     assert "changed=0," in again
     for step in (apply, again):
         assert len(re.findall("^   Proved: ", step, re.MULTILINE)) == 3
