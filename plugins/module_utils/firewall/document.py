@@ -82,22 +82,23 @@ def parse_scope(raw: Raw) -> Scope:
         return DATACENTER
     if raw.get(needed) is None:
         raise OptionError(f"scope: {kind} needs {needed}.")
-    return _scope(kind, raw[needed])
-
-
-def _scope(kind: str, value: Any) -> Scope:
     problems = Problems()
+    scope = _scope(kind, raw[needed], problems, needed)
+    problems.stop()
+    return scope
+
+
+def _scope(kind: str, value: Any, problems: Problems, where: str) -> Scope:
     name = str(value)
     if kind == GUEST:
         fits = re.match(r"[1-9][0-9]{2,8}\Z", name)
-        problems.add("vmid", None if fits else f"{name!r} is no number of a guest (from {LOWEST_VMID} on)")
+        problems.add(where, None if fits else f"{name!r} is no number of a guest (from {LOWEST_VMID} on)")
     elif kind == GROUP:
-        problems.add("group", group_problem(name))
+        problems.add(where, group_problem(name))
     elif kind == NODE:
-        problems.add("node", None if _NODE.match(name) else f"{name!r} is no name of a node")
+        problems.add(where, None if _NODE.match(name) else f"{name!r} is no name of a node")
     else:
-        problems.add("vnet", None if _VNET.match(name) else f"{name!r} is no name of a vnet")
-    problems.stop()
+        problems.add(where, None if _VNET.match(name) else f"{name!r} is no name of a vnet")
     return Scope(kind, name)
 
 
@@ -109,7 +110,9 @@ def parse_document(raw: Raw, places: Iterable[tuple[str, Any, Raw]]) -> Document
     problems = Problems()
     clients = raw.get("api_clients")
     found = [
-        place(_scope(kind, name), options, problems, f"{kind}s[{name}] ") for kind, name, options in places if options
+        place(_scope(kind, name, problems, f"{kind}s[{name}]"), options, problems, f"{kind}s[{name}] ")
+        for kind, name, options in places
+        if options
     ]
     cluster = raw.get("cluster")
     if cluster is not None or clients is not None:

@@ -66,9 +66,13 @@ def _guarded(watch: Watch, pieces: list[Piece], allow_lockout: bool) -> tuple[li
 
 
 def _result(target: Target) -> dict[str, dict[str, Any]]:
-    """Return every place of the document as it will be, by its name."""
+    """Return every place of the document as it will be, by its name; a group that goes is none any more."""
+    pairs = [place.groups for place in target.places if place.groups is not None]
+    gone = {Scope(GROUP, name) for before, after in pairs for name in before.keys() - after.keys()}
     places: dict[str, dict[str, Any]] = {}
     for place in target.places:
+        if place.scope in gone:
+            continue
         places.setdefault(str(place.scope), {}).update(_place_result(place))
     for place in target.places:
         if place.groups is not None:

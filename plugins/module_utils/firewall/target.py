@@ -67,6 +67,8 @@ def make_target(view: View, wanted: Document) -> Target:
     target = Target()
     _check_releases(view, wanted, target.problems)
     for spec in wanted.places:
+        if spec.scope.kind == VNET and view.release < _FORWARD:
+            continue  # There is nothing to read.
         view.check(spec.scope)
         if spec.scope.kind == GROUP and spec.scope.id not in view.groups():
             target.assumed.append(f"security group {spec.scope.id}")
@@ -74,7 +76,14 @@ def make_target(view: View, wanted: Document) -> Target:
         target.places.append(place)
         gone = _gone(place.groups)
         target.places += [_group_rules(view, name, ListSpec(exclusive=True)) for name in sorted(gone)]
-        target.places += [_group_rules(view, group.name, group.rules) for group in spec.groups if group.rules]
+        lists = [(place, spec.rules)] if spec.rules else []
+        for group in spec.groups:
+            if group.rules and group.state == "present":
+                lists.append((_group_rules(view, group.name, group.rules), group.rules))
+        target.places += [inner for inner, unused in lists if inner is not place]
+        target.assumed += [
+            f"rule {listed.anchor} of {one.scope}" for one, listed in lists if _misses_anchor(one, listed)
+        ]
     for place in target.places:
         _check_place(view, target, place)
     target.places = [_with_families(view, target, place) for place in target.places]
@@ -124,7 +133,7 @@ def _group_rules(view: View, name: str, listed: ListSpec) -> PlaceTarget:
 
 
 def list_goal(spec: ListSpec, current: tuple[Rule, ...]) -> Goal:
-    """Return where a declaration takes a list. Raises OptionError (see ``match``), and where the anchor is missing."""
+    """Return where a declaration takes a list. Raises OptionError (see ``match``), and where the anchor is to go."""
     found = match(spec, current)
     final: dict[int, Rule] = {}
     ours: list[int] = []
@@ -141,12 +150,20 @@ def list_goal(spec: ListSpec, current: tuple[Rule, ...]) -> Goal:
 
 
 def _anchor(spec: ListSpec, current: tuple[Rule, ...], gone: frozenset[int]) -> int | None:
-    if spec.position not in (BEFORE, AFTER):
-        return None
-    for index, rule in enumerate(current):
-        if Comment.parse(rule.comment).key == spec.anchor and index not in gone:
-            return index
-    raise OptionError(f"anchor: no rule here has the key {spec.anchor}.", "Make that rule first, or say position: top.")
+    """Return the index of the anchor; None where there is none (yet)."""
+    found = _indexes(spec.anchor, current) if spec.position in (BEFORE, AFTER) else []
+    staying = [index for index in found if index not in gone]
+    if found and not staying:
+        raise OptionError(f"anchor: the rule with the key {spec.anchor} is to go.", "Keep it, or say position: top.")
+    return staying[0] if staying else None
+
+
+def _indexes(key: str | None, rules: tuple[Rule, ...]) -> list[int]:
+    return [index for index, rule in enumerate(rules) if Comment.parse(rule.comment).key == key]
+
+
+def _misses_anchor(place: PlaceTarget, spec: ListSpec) -> bool:
+    return spec.anchor is not None and place.goal is not None and not _indexes(spec.anchor, place.goal.current)
 
 
 def _options(current: Mapping[str, Option], spec: OptionsSpec) -> tuple[Mapping[str, Option], Mapping[str, Option]]:

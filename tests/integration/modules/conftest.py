@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from ansible_collections.homelab.pve.tests.integration.modules.world import SECRET, WORLD, Json, Module
+from ansible_collections.homelab.pve.tests.integration.modules.world import (
+    FIREWALL,
+    SECRET,
+    VNETS,
+    WORLD,
+    Json,
+    Module,
+)
 from ansible_collections.homelab.pve.tests.simulator import Simulator
 
 
@@ -14,7 +21,8 @@ from ansible_collections.homelab.pve.tests.simulator import Simulator
 def world(simulator: Simulator) -> Simulator:
     """The simulator with objects of every kind."""
     pristine = simulator.export()
-    simulator.load({kind: [*pristine[kind], *rows] for kind, rows in WORLD.items()})
+    access = {kind: [*pristine[kind], *rows] for kind, rows in WORLD.items()}
+    simulator.load({**access, "vnets": VNETS, "firewall": FIREWALL})
     return simulator
 
 

@@ -192,6 +192,209 @@ CASES: dict[str, list[Case]] = {
             },
         ),
     ],
+    "pve_fw_rule": [
+        Case(
+            "create",
+            {"key": "dns", "type": "in", "action": "ACCEPT", "macro": "dns", "source": "lan", "position": "bottom"},
+            {"cluster rules"},
+        ),
+        Case("update", {"key": "api", "dport": "8006,3128", "sport": "", "comment": "", "log": ""}, {"cluster rules"}),
+        Case("move", {"key": "ssh", "position": "before", "anchor": "api"}, {"cluster rules"}),
+        Case("switch on", {"key": "ssh", "enable": True}, {"cluster rules"}),
+        Case("delete", {"key": "api", "state": "absent"}, {"cluster rules"}),
+        Case(
+            "delete by content",
+            {"type": "in", "action": "DROP", "source": "10.9.9.9/32", "state": "absent"},
+            {"cluster rules"},
+        ),
+        Case(
+            "exclusive",
+            {
+                "rules": [
+                    {"key": "ssh"},
+                    {"key": "new", "type": "in", "action": "DROP", "source": "10.9.9.8"},
+                    {"key": "api"},
+                ],
+                "exclusive": True,
+            },
+            {"cluster rules"},
+        ),
+        Case(
+            "node",
+            {"scope": "node", "node": "ugreen", "key": "bad", "type": "in", "action": "REJECT", "source": "10.9.9.9"},
+            {"node ugreen rules"},
+        ),
+        Case(
+            "guest",
+            {
+                "scope": "guest",
+                "vmid": 100,
+                "position": "top",
+                "rules": [
+                    {"key": "smtp", "type": "out", "action": "REJECT", "proto": "tcp", "dport": "25", "iface": "net0"},
+                    {
+                        "key": "new",
+                        "type": "in",
+                        "action": "ACCEPT",
+                        "source": "guest/db",
+                        "proto": "tcp",
+                        "dport": "443",
+                    },
+                    {"key": "clients", "state": "absent"},
+                ],
+            },
+            {"guest 100 rules"},
+        ),
+        Case(
+            "first of a guest",
+            {"scope": "guest", "vmid": 102, "type": "group", "action": "web", "iface": "net0"},
+            {"guest 102 rules"},
+        ),
+        Case(
+            "group",
+            {"scope": "group", "group": "web", "rules": [{"key": "https"}, {"key": "http"}]},
+            {"cluster group web"},
+        ),
+        Case(
+            "vnet",
+            {"scope": "vnet", "vnet": "v1", "type": "forward", "action": "DROP", "source": "+sdn/v1-all"},
+            {"vnet v1 rules"},
+        ),
+        Case("empty", {"scope": "vnet", "vnet": "v1", "exclusive": True}, {"vnet v1 rules"}),
+    ],
+    "pve_fw_alias": [
+        Case("create", {"name": "New", "cidr": "10.0.0.77/24", "comment": "New"}, {"cluster aliases"}),
+        Case("update", {"name": "lan", "cidr": "192.168.41.0/24"}, {"cluster aliases"}),
+        Case("comment", {"name": "lan", "comment": ""}, {"cluster aliases"}),
+        Case("delete", {"name": "SPARE", "state": "absent"}, {"cluster aliases"}),
+        Case("guest", {"scope": "guest", "vmid": 100, "name": "db", "cidr": "10.0.0.6/32"}, {"guest 100 aliases"}),
+    ],
+    "pve_fw_ipset": [
+        Case(
+            "create",
+            {
+                "name": "new",
+                "comment": "New",
+                "entries": [{"cidr": "dc/lan"}, {"cidr": "2001:DB8::/64", "comment": "v6"}],
+            },
+            {"cluster ipset new"},
+        ),
+        Case(
+            "update",
+            {
+                "name": "web",
+                "comment": "Servers",
+                "entries": [{"cidr": "10.0.0.66", "state": "absent"}, {"cidr": "10.0.0.0/24", "comment": ""}],
+            },
+            {"cluster ipset web"},
+        ),
+        Case(
+            "exclusive",
+            {"name": "web", "entries": [{"cidr": "10.0.0.66", "nomatch": False}, {"cidr": "lan"}], "exclusive": True},
+            {"cluster ipset web"},
+        ),
+        Case("delete", {"name": "spare", "state": "absent"}, {"cluster ipset spare"}),
+        Case(
+            "guest",
+            {"scope": "guest", "vmid": 102, "name": "ipfilter-net0", "entries": [{"cidr": "192.168.40.102"}]},
+            {"guest 102 ipset ipfilter-net0"},
+        ),
+    ],
+    "pve_fw_group": [
+        Case(
+            "create",
+            {
+                "name": "new",
+                "comment": "New",
+                "rules": [
+                    {"key": "one", "type": "in", "action": "ACCEPT", "macro": "DNS"},
+                    {"key": "two", "type": "in", "action": "DROP"},
+                ],
+            },
+            {"cluster group new"},
+        ),
+        Case(
+            "update",
+            {"name": "web", "comment": "", "rules": [{"key": "https"}, {"key": "http", "log": "info"}]},
+            {"cluster group web"},
+        ),
+        Case("exclusive", {"name": "web", "rules": [{"key": "https"}], "exclusive": True}, {"cluster group web"}),
+        Case("delete", {"name": "spare", "state": "absent"}, {"cluster group spare"}),
+    ],
+    "pve_fw_options": [
+        Case(
+            "set",
+            {"policy_out": "ACCEPT", "log_ratelimit": "enable=1,burst=9", "ebtables": False},
+            {"cluster options"},
+        ),
+        Case("unset", {"unset": ["log_ratelimit"], "policy_in": "REJECT"}, {"cluster options"}),
+        Case("switch off", {"enable": False}, {"cluster options"}),
+        Case(
+            "node",
+            {"scope": "node", "node": "ugreen", "nf_conntrack_helpers": ["ftp", "sip"], "exclusive": True},
+            {"node ugreen options"},
+        ),
+        Case(
+            "guest", {"scope": "guest", "vmid": 100, "policy_in": "DROP", "unset": ["macfilter"]}, {"guest 100 options"}
+        ),
+        Case("first of a guest", {"scope": "guest", "vmid": 102, "dhcp": True}, {"guest 102 options"}),
+        Case("vnet", {"scope": "vnet", "vnet": "v1", "policy_forward": "DROP"}, {"vnet v1 options"}),
+        Case("empty", {"scope": "vnet", "vnet": "v1", "exclusive": True}, {"vnet v1 options"}),
+    ],
+    "pve_firewall": [
+        Case("api clients", {"api_clients": ["192.168.40.82", "fd00::82", "198.51.100.0/24"]}, {"cluster rules"}),
+        Case(
+            "everything",
+            {
+                "api_clients": ["127.0.0.1"],
+                "management_source": "198.51.100.7",
+                "cluster": {
+                    "options": {"policy_in": "REJECT"},
+                    "unset": ["log_ratelimit"],
+                    "aliases": [{"name": "lan", "comment": "Home"}, {"name": "new", "cidr": "10.0.0.9"}],
+                    "ipsets": [
+                        {
+                            "name": "management",
+                            "entries": [{"cidr": "198.51.100.7"}, {"cidr": "new"}],
+                            "exclusive": True,
+                        },
+                        {"name": "spare", "state": "absent"},
+                    ],
+                    "groups": [
+                        {"name": "new", "rules": [{"key": "one", "type": "in", "action": "ACCEPT", "source": "+web"}]},
+                        {"name": "web", "state": "absent"},
+                    ],
+                    "rules": [
+                        {"key": "call", "type": "group", "action": "new"},
+                        {"key": "api", "source": "new"},
+                        {"type": "group", "action": "web", "iface": "vmbr0", "state": "absent"},
+                    ],
+                    "exclusive": ["aliases"],
+                },
+                "nodes": {"ugreen": {"options": {"tcpflags": False}, "rules": [{"key": "ping", "log": "info"}]}},
+                "guests": {
+                    "100": {"ipsets": [{"name": "clients", "entries": [{"cidr": "dc/new"}]}], "exclusive": ["rules"]},
+                    "102": {"options": {"enable": True}},
+                },
+                "vnets": {"v1": {"rules": [{"key": "all", "action": "DROP"}]}},
+            },
+            {
+                "cluster options",
+                "cluster aliases",
+                "cluster ipset management",
+                "cluster ipset spare",
+                "cluster group new",
+                "cluster group web",
+                "cluster rules",
+                "node ugreen options",
+                "node ugreen rules",
+                "guest 100 ipset clients",
+                "guest 100 rules",
+                "guest 102 options",
+                "vnet v1 rules",
+            },
+        ),
+    ],
 }
 EVERY = [pytest.param(name, case, id=f"{name}-{case.name}") for name, cases in CASES.items() for case in cases]
 # What a file in the home folder tells of a run; its time does.

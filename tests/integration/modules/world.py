@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -46,6 +47,77 @@ WORLD: Mapping[str, list[Json]] = {
     ],
 }
 
+# The firewall is on, and the tests get in by the set ``management``. "api" has every field that goes together.
+FIREWALL: Json = {
+    "cluster": {
+        "options": {"enable": 1, "policy_in": "DROP", "log_ratelimit": "enable=1,rate=5/second"},
+        "aliases": [{"name": "LAN", "cidr": "192.168.40.0/24", "comment": "At home"}, {"name": "spare", "cidr": "::1"}],
+        "ipsets": [
+            {"name": "management", "comment": "Admins", "entries": [{"cidr": "127.0.0.1"}, {"cidr": "198.51.100.7"}]},
+            {
+                "name": "web",
+                "entries": [
+                    {"cidr": "10.0.0.0/24", "comment": "Servers"},
+                    {"cidr": "10.0.0.66", "nomatch": 1, "comment": "Not this one"},
+                ],
+            },
+            {"name": "spare"},
+        ],
+        "groups": [
+            {
+                "group": "web",
+                "comment": "Web servers",
+                "rules": [
+                    {"type": "in", "action": "ACCEPT", "macro": "HTTP", "comment": "[key:http]"},
+                    {"type": "in", "action": "ACCEPT", "macro": "HTTPS", "comment": "[key:https]"},
+                ],
+            },
+            {"group": "spare", "rules": [{"type": "in", "action": "DROP"}]},
+        ],
+        "rules": [
+            {
+                "type": "in",
+                "action": "ACCEPT",
+                "source": "LAN",
+                "dest": "192.168.40.60",
+                "proto": "tcp",
+                "dport": "8006",
+                "sport": "1024:65535",
+                "iface": "vmbr0",
+                "log": "info",
+                "comment": "The API [key:api]",
+            },
+            {"type": "group", "action": "web", "iface": "vmbr0", "comment": "By hand"},
+            {"type": "in", "action": "ACCEPT", "macro": "SSH", "source": "+web", "enable": 0, "comment": "[key:ssh]"},
+            {"type": "in", "action": "DROP", "source": "10.9.9.9"},
+        ],
+    },
+    "nodes": {
+        "ugreen": {
+            "options": {"log_level_in": "info", "tcpflags": 1},
+            "rules": [{"type": "in", "action": "ACCEPT", "macro": "Ping", "comment": "[key:ping]"}],
+        }
+    },
+    "guests": {
+        "100": {
+            "options": {"enable": 1, "macfilter": 0},
+            "aliases": [{"name": "db", "cidr": "10.0.0.5"}],
+            "ipsets": [{"name": "clients", "entries": [{"cidr": "db"}]}],
+            "rules": [
+                {"type": "in", "action": "ACCEPT", "source": "+clients", "comment": "[key:clients]"},
+                {"type": "out", "action": "REJECT", "proto": "tcp", "dport": "25", "iface": "net0"},
+            ],
+        }
+    },
+    "vnets": {
+        "v1": {
+            "options": {"enable": 1},
+            "rules": [{"type": "forward", "action": "ACCEPT", "comment": "[key:all]"}],
+        }
+    },
+}
+VNETS = [{"vnet": "v1", "zone": "z"}]
+
 
 def succeeded(result: Json) -> Json:
     """Return the result of a run that went well, and said nothing beside."""
@@ -63,6 +135,7 @@ def difference(before: Json, after: Json) -> dict[str, tuple[Any, Any]]:
         found = {f"{kind} {row[key]}": row for kind, key in keys.items() for row in state[kind]}
         for row in state["acl"]:
             found["acl {path} {ugid} {roleid}".format(**row)] = row["propagate"]
+        found |= firewall(state["firewall"])
         found |= {f"password {userid}": value for userid, value in state["passwords"].items()}
         return found | {f"secret {tokenid}": value for tokenid, value in state["secrets"].items()}
 
@@ -70,3 +143,20 @@ def difference(before: Json, after: Json) -> dict[str, tuple[Any, Any]]:
     return {
         name: (was.get(name), will.get(name)) for name in was.keys() | will.keys() if was.get(name) != will.get(name)
     }
+
+
+def firewall(files: Json) -> dict[str, list[str]]:
+    """Return the lines of firewall files by place and section, such as ``guest 100 rules`` or ``cluster ipset web``."""
+    texts = {"cluster": files["cluster"]}
+    texts |= {
+        f"{kind[:-1]} {name}": text for kind in ("nodes", "guests", "vnets") for name, text in files[kind].items()
+    }
+    found: dict[str, list[str]] = {}
+    for place, text in texts.items():
+        for line in filter(None, (text or "").splitlines()):
+            header = re.match(r"\[([^]]+)\](.*)", line)
+            if header:
+                section = found.setdefault(f"{place} {header[1].lower()}", [header[2]])
+            else:
+                section.append(line)
+    return found
