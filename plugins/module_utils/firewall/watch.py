@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
-from itertools import product
+from itertools import islice, product
 
 from .document import API_PORT
 from .guard import CutOff, Host, Situation, cut_off, not_reaching
@@ -23,8 +23,8 @@ from .wanted import Document
 SSH_PORT = 22
 PORTS = (API_PORT, SSH_PORT)
 _SPECIAL_SETS = ("blacklist", "management")
-# Packets to look at for every step of a plan, at the most; beyond that, only the ones that the plan is responsible for.
-MOST_PACKETS = 5000
+# How many packets are looked at while a plan is ordered, over all of its steps; the clients' own always are.
+MOST_LOOKS = 100_000
 
 
 @dataclass(frozen=True)
@@ -132,29 +132,30 @@ def _host(view: View, name: str, address: str) -> Host:
 
 def judge(watch: Watch, pieces: Sequence[Piece]) -> CutOff | None:
     """Return who would be cut off by a plan, in the middle or at its end; None if nobody who must not be."""
-    held = dict(watch.held)
-    moments: list[Held] = []
+    moments: list[Held] = [watch.held]
     for piece in pieces:
-        held = dict(piece.effect(held))
-        moments.append(dict(held))
+        moments.append(piece.effect(moments[-1]))
+    if is_one_list(pieces):
+        # Its own steps let in whoever gets in before and after.
+        moments = [moments[0], moments[-1]]
     for number, host in enumerate(watch.hosts):
-        before = _situation(watch.held, host)
-        last = _situation(moments[-1] if moments else watch.held, host)
+        before, last = _situation(watch.held, host), _situation(moments[-1], host)
         # Only of the host that is talked to is it known that the caller comes this way.
-        clients = [] if number else [watch.caller]
-        found = cut_off(host, before, last, clients, PORTS) or cut_off(
-            host, before, last, watch.api_clients, [API_PORT]
-        )
-        found = found or not_reaching(host, last, watch.api_clients, [API_PORT])
+        clients = [(() if number else (watch.caller,), PORTS), (watch.api_clients, (API_PORT,))]
+        for moment in [moments[-1], *moments[1:-1]]:
+            for who, ports in clients:
+                found = cut_off(host, before, _situation(moment, host), who, ports)
+                if found:
+                    return found
+        found = not_reaching(host, last, watch.api_clients, [API_PORT])
         if found:
             return found
-        for moment in moments[:-1]:
-            between = _situation(moment, host)
-            found = cut_off(host, before, between, clients, PORTS)
-            found = found or cut_off(host, before, between, watch.api_clients, [API_PORT])
-            if found:
-                return found
     return None
+
+
+def is_one_list(pieces: Sequence[Piece]) -> bool:
+    """Tell whether a plan changes one list of rules and nothing else."""
+    return all(piece.phase in (RULES_OF_GROUPS, RULES) for piece in pieces) and len({p.scope for p in pieces}) < 2
 
 
 def _situation(held: Held, host: Host) -> Situation:
@@ -166,10 +167,13 @@ def safely_ordered(watch: Watch, pieces: Sequence[Piece]) -> tuple[list[Piece], 
 
     Where there is none, the usual order, and what is to be said about it.
     """
-    last: Held = dict(watch.held)
+    if is_one_list(pieces):
+        return list(pieces), []
+    last: Held = watch.held
     for piece in pieces:
         last = piece.effect(last)
-    protected = [(host, list(_let_in(watch, host, last))) for host in watch.hosts]
+    most = MOST_LOOKS // len(pieces)
+    protected = [(host, list(islice(_let_in(watch, host, last), most))) for host in watch.hosts]
     left, ordered = list(pieces), list[Piece]()
     held: Held = dict(watch.held)
     warnings: list[str] = []
@@ -204,14 +208,10 @@ def _let_in(watch: Watch, host: Host, last: Held) -> Iterator[Packet]:
     bridges: set[str | None] = {rule.iface for ruleset in rulesets for rule in all_rules(ruleset) if rule.iface}
     sources = interesting_addresses(rulesets, None, [host.local_network] if host.local_network else [])
     own = [cidr.partition("/")[0] for cidr in host.addresses]
-    number = 0
     for source, port, bridge in product(sources, PORTS, sorted({*bridges, None}, key=str)):
         destinations: list[str | None] = [one for one in own if (":" in one) == (":" in source)]
         for dest in destinations or [None]:
             packet = Packet(source, port, dest=dest, iface=bridge)
-            number += 1
-            if number > MOST_PACKETS:
-                return
             if before.verdict(packet).action == after.verdict(packet).action == ACCEPT:
                 yield packet
 
