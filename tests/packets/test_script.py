@@ -91,6 +91,21 @@ def test_confirmed_once_and_for_all(world: World) -> None:
     assert world.let_in("container")
 
 
+def test_an_undo_that_fails_is_tried_again(world: World) -> None:
+    world.script("apply 8006", *CONTAINER)
+    before = world.rules()
+    world.script("arm 60")
+    world.script("apply 8006")
+    world.sh("cd /usr/local/sbin && mv iptables-restore away && ln -s /bin/false iptables-restore")
+    assert world.script("undo", check=False).returncode
+    assert world.kept_out("container")
+    world.sh("cd /usr/local/sbin && mv away iptables-restore")
+    world.let_time_pass()
+    assert eventually(lambda: not world.exists(PLACE))
+    assert world.rules() == before
+    assert world.let_in("container")
+
+
 def test_nothing_is_changed_where_nothing_can_be_undone(world: World) -> None:
     world.sh("touch /run/no-systemd")
     untouched = world.rules()

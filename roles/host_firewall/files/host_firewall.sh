@@ -158,7 +158,8 @@ confirm() {
 }
 
 undo() {
-  mv "$place/armed" "$place/undoing" 2>/dev/null || return 0
+  # One that failed is taken up again: by the timer, if it was the role's.
+  mv "$place/armed" "$place/undoing" 2>/dev/null || [ -d "$place/undoing" ] || return 0
   for family in $(families); do put "$family" <"$place/undoing/$family"; done
   put_cluster_rules <"$place/undoing/cluster"
   stop_timer
