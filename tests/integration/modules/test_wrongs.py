@@ -1,4 +1,4 @@
-"""What other tools for PVE are known to do wrong about access, and does not happen here.
+"""What other tools for PVE are known to do wrong about access and the firewall, and does not happen here.
 
 Each test looks at the server before and after, not only at what the module says.
 """
@@ -11,11 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
+from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
+from ansible_collections.homelab.pve.plugins.module_utils.firewall.scope import DATACENTER
+from ansible_collections.homelab.pve.plugins.module_utils.firewall.task import FirewallTask
+from ansible_collections.homelab.pve.plugins.module_utils.firewall.wanted import (
+    Document,
+    ListSpec,
+    PlaceSpec,
+    RuleSpec,
+)
+from ansible_collections.homelab.pve.plugins.module_utils.reconcile import reconcile
 from ansible_collections.homelab.pve.tests.integration.modules.world import (
     SECRET,
     Json,
     Module,
     difference,
+    firewall,
     succeeded,
 )
 from ansible_collections.homelab.pve.tests.simulator import Simulator
@@ -261,3 +273,254 @@ def test_a_password_is_set_once(run: Module, world: Simulator) -> None:
     assert {**predicted, "invocation": 0} == {**done, "invocation": 0}
     assert "another-password" not in json.dumps(done)
     assert succeeded(run("pve_user", {**options, **login}))["changed"] is False
+
+
+# -- the firewall ------------------------------------------------------------------------------------------------------
+
+
+def lines(world: Simulator, section: str) -> list[str]:
+    """Return the lines of a section of a firewall file, without those that are not there."""
+    return firewall(world.export()["firewall"]).get(section, [""])[1:]
+
+
+def test_one_option_does_not_switch_the_firewall_off(run: Module, world: Simulator) -> None:
+    """Nor does it touch any other option, whichever module sets it."""
+    before = world.export()
+    assert "enable: 1" in lines(world, "cluster options")
+    expected = {
+        "kind": "options",
+        "id": "cluster",
+        "action": "update",
+        "before": {"policy_in": "DROP"},
+        "after": {"policy_in": "REJECT"},
+    }
+    done = succeeded(run("pve_fw_options", {"policy_in": "REJECT"}))
+    assert done["changes"] == [expected]
+    was, will = difference(before, world.export())["cluster options"]
+    assert [line.replace("REJECT", "DROP") for line in will] == was
+    document = {"cluster": {"options": {"policy_in": "DROP"}}}
+    assert succeeded(run("pve_firewall", document))["places"]["cluster"]["options"] == {
+        **done["options"],
+        "policy_in": "DROP",
+    }
+    unchanged(world, before)
+
+
+GROUP = {
+    "name": "order",
+    "rules": [
+        {"key": "ssh", "type": "in", "action": "ACCEPT", "proto": "tcp", "dport": "22", "source": "10.0.0.0/8"},
+        {"type": "in", "action": "ACCEPT", "macro": "Ping"},
+        {"key": "rest", "type": "in", "action": "DROP"},
+    ],
+}
+IN_ORDER = [
+    "IN ACCEPT -source 10.0.0.0/8 -p tcp -dport 22 # [key:ssh]",
+    "IN Ping(ACCEPT)",
+    "IN DROP # [key:rest]",
+]
+
+
+@pytest.mark.parametrize("module", ["pve_fw_group", "pve_firewall"])
+def test_the_rules_of_a_group_stand_in_the_order_declared(module: str, run: Module, world: Simulator) -> None:
+    """PVE puts every new rule on top. The second run and the third find them, and mix nothing up."""
+    options = GROUP if module == "pve_fw_group" else {"cluster": {"groups": [GROUP]}}
+    assert succeeded(run(module, options))["changed"] is True
+    assert lines(world, "cluster group order") == IN_ORDER
+    before = world.export()
+    for unused in range(2):
+        assert succeeded(run(module, options))["changes"] == []
+    unchanged(world, before)
+
+
+def test_a_group_in_the_wrong_order_is_put_right(run: Module, world: Simulator) -> None:
+    """With moves: no rule is written over with the fields of another."""
+    files = world.export()["firewall"]
+    wrong = "[group order]\n\n" + "\n".join(reversed(IN_ORDER)) + "\n\n"
+    world.load({"firewall": {**files, "cluster": files["cluster"] + wrong}})
+    done = succeeded(run("pve_fw_group", GROUP))
+    assert {change["action"] for change in done["changes"]} <= {"move", "update"}
+    assert all(change["after"].keys() <= {"position", "enable"} for change in done["changes"])
+    assert lines(world, "cluster group order") == IN_ORDER
+
+
+API = {"key": "api", "type": "in", "action": "ACCEPT", "proto": "tcp", "dport": "8006"}
+
+
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_a_rule_is_found_wherever_it_stands(place: int, run: Module, world: Simulator) -> None:
+    """Somebody put other rules around it: it alone is changed, and it stays where it is."""
+    files = world.export()["firewall"]
+    head, listed = files["cluster"].split("[RULES]\n\n")
+    rules, rest = listed.split("\n\n", 1)
+    api, *others = rules.splitlines()
+    moved = [*others[:place], api, *others[place:]]
+    world.load({"firewall": {**files, "cluster": f"{head}[RULES]\n\n" + "\n".join(moved) + f"\n\n{rest}"}})
+    before = world.export()
+    done = succeeded(run("pve_fw_rule", {**API, "dport": "8007"}))
+    assert [(change["action"], change["before"], change["after"]) for change in done["changes"]] == [
+        ("update", {"dport": "8006"}, {"dport": "8007"})
+    ]
+    was, will = difference(before, world.export())["cluster rules"]
+    assert will == [line.replace("-dport 8006", "-dport 8007") for line in was]
+
+
+def test_the_right_rule_is_deleted(run: Module, world: Simulator) -> None:
+    before = world.export()
+    succeeded(run("pve_fw_rule", {"key": "ssh", "state": "absent"}))
+    was, will = difference(before, world.export())["cluster rules"]
+    assert [line for line in was if line not in will] == ["|IN SSH(ACCEPT) -source +web # [key:ssh]"]
+    assert succeeded(run("pve_fw_rule", {"key": "ssh", "state": "absent"}))["changed"] is False
+
+
+def test_no_rule_is_made_twice(run: Module, world: Simulator) -> None:
+    """At the end of the list neither, nor where only a key is new."""
+    new = {"type": "in", "action": "ACCEPT", "macro": "DNS", "position": "bottom"}
+    succeeded(run("pve_fw_rule", new))
+    before = world.export()
+    assert lines(world, "cluster rules")[-1] == "IN DNS(ACCEPT)"
+    assert succeeded(run("pve_fw_rule", new))["changed"] is False
+    assert succeeded(run("pve_fw_rule", {**new, "enable": True}))["changed"] is False
+    unchanged(world, before)
+    succeeded(run("pve_fw_rule", {**new, "key": "dns"}))
+    was, will = difference(before, world.export())["cluster rules"]
+    assert will == [*was[:-1], f"{was[-1]} # [key:dns]"]
+
+
+@pytest.mark.parametrize("field", ["source", "dest", "sport", "iface", "log", "comment"])
+def test_a_field_of_a_rule_can_be_taken_away(field: str, run: Module, world: Simulator) -> None:
+    before = world.export()
+    predicted = succeeded(run("pve_fw_rule", {"key": "api", field: ""}, check=True))
+    unchanged(world, before)
+    done = succeeded(run("pve_fw_rule", {"key": "api", field: ""}))
+    assert predicted["changes"] == done["changes"]
+    (change,) = done["changes"]
+    assert (change["before"].keys(), change["after"]) == ({field}, {field: None})
+    assert field not in done["rules"][0]
+    assert set(difference(before, world.export())) == {"cluster rules"}
+    assert succeeded(run("pve_fw_rule", {"key": "api", field: ""}))["changed"] is False
+
+
+def test_an_edit_of_somebody_else_is_not_overwritten(world: Simulator, connected: Json) -> None:
+    """PVE refuses the digest of a list that was changed meanwhile; then the plan is made again."""
+    edits = ["IN DROP -source 10.9.9.8 # By somebody else"]
+
+    def edit(method: str, path: str) -> None:
+        if method == "PUT" and edits:
+            files = world.export()["firewall"]
+            files["cluster"] = files["cluster"].replace("[RULES]\n\n", f"[RULES]\n\n{edits.pop()}\n")
+            world.load({"firewall": files})
+
+    before = lines(world, "cluster rules")
+    api = RuleSpec("api", {"dport": "8007"})
+    wanted = Document((PlaceSpec(DATACENTER, rules=ListSpec((api,))),))
+    with Client(ConnectionOptions.from_params(connected, {}), on_request=edit) as client:
+        task = FirewallTask(client, wanted)
+        assert reconcile(task.observe, task.plan, task.perform, dry_run=False).changed
+    assert lines(world, "cluster rules") == [
+        "IN DROP -source 10.9.9.8 # By somebody else",
+        *(line.replace("-dport 8006", "-dport 8007") for line in before),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "section", "gone"),
+    [
+        ("pve_fw_rule", {"type": "in", "action": "DROP", "source": "10.9.9.9", "state": "absent"}, "cluster rules", 1),
+        (
+            "pve_fw_ipset",
+            {"name": "web", "entries": [{"cidr": "10.0.0.66"}], "exclusive": True},
+            "cluster ipset web",
+            1,
+        ),
+        ("pve_fw_group", {"name": "spare", "state": "absent"}, "cluster group spare", 1),
+        ("pve_fw_alias", {"name": "spare", "state": "absent"}, "cluster aliases", 1),
+        ("pve_fw_options", {"unset": ["log_ratelimit"]}, "cluster options", 1),
+    ],
+)
+def test_check_mode_of_the_firewall_tells_what_the_run_does(
+    name: str, options: Json, section: str, gone: int, run: Module, world: Simulator
+) -> None:
+    before = world.export()
+    predicted = succeeded(run(name, options, check=True))
+    assert predicted["changed"] is True
+    unchanged(world, before)
+    assert succeeded(run(name, options))["changes"] == predicted["changes"]
+    was, will = difference(before, world.export())[section]
+    assert len(was) - len(will or [""]) == gone
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param("pve_fw_rule", {"key": "ssh", "macro": "ssh"}, id="a rule without enable that is switched off"),
+        pytest.param("pve_fw_rule", {"key": "api", "enable": True}, id="a rule with it"),
+        pytest.param("pve_fw_rule", {"key": "api", "source": "lan", "proto": "6"}, id="a name in another letter case"),
+        pytest.param("pve_fw_rule", {"type": "in", "action": "DROP", "source": "10.9.9.9/32"}, id="a prefix of 32"),
+        pytest.param("pve_fw_rule", {"key": "api", "comment": " The API "}, id="blanks that PVE cuts"),
+        pytest.param("pve_fw_rule", {"rules": [{"key": "api"}, {"key": "ssh"}]}, id="rules with others in between"),
+        pytest.param("pve_fw_alias", {"name": "SPARE", "cidr": "::1/128"}, id="an alias of a single address"),
+        pytest.param("pve_fw_alias", {"name": "lan", "cidr": "192.168.40.0/24"}, id="an alias without its comment"),
+        pytest.param("pve_fw_ipset", {"name": "web", "entries": [{"cidr": "10.0.0.66/32"}]}, id="an entry of a set"),
+        pytest.param("pve_fw_ipset", {"name": "web"}, id="a set without its entries"),
+        pytest.param("pve_fw_group", {"name": "web"}, id="a group without its rules"),
+        pytest.param("pve_fw_options", {"enable": True, "unset": ["ebtables"]}, id="an option that is not set"),
+        pytest.param(
+            "pve_fw_options", {"log_ratelimit": "rate=5/second,enable=1"}, id="the parts of an option in another order"
+        ),
+    ],
+)
+def test_what_the_firewall_has_already_is_not_changed(name: str, options: Json, run: Module, world: Simulator) -> None:
+    before = world.export()
+    done = succeeded(run(name, options))
+    assert (done["changed"], done["changes"]) == (False, [])
+    unchanged(world, before)
+
+
+def test_an_address_that_is_declared_no_more_leaves_the_set(run: Module, world: Simulator) -> None:
+    options = {"name": "new", "entries": [{"cidr": "10.1.0.1"}, {"cidr": "10.1.0.2"}], "exclusive": True}
+    succeeded(run("pve_fw_ipset", options))
+    assert lines(world, "cluster ipset new") == ["10.1.0.1", "10.1.0.2"]
+    options["entries"] = [{"cidr": "10.1.0.2"}]
+    assert succeeded(run("pve_fw_ipset", options))["changed"] is True
+    assert lines(world, "cluster ipset new") == ["10.1.0.2"]
+    assert succeeded(run("pve_fw_ipset", options))["changed"] is False
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    ("name", "options", "texts"),
+    [
+        (
+            "pve_fw_ipset",
+            {"name": "management", "exclusive": True, "management_source": "198.51.100.7"},
+            ["198.51.100.7 reaches TCP port 8006", "policy_in DROP answers DROP", "allow_lockout"],
+        ),
+        (
+            "pve_fw_rule",
+            {"type": "in", "action": "DROP", "proto": "tcp", "dport": "22", "management_source": "198.51.100.7"},
+            ["198.51.100.7 reaches TCP port 22", "allow_lockout"],
+        ),
+        (
+            "pve_firewall",
+            {
+                "api_clients": ["203.0.113.9"],
+                "cluster": {
+                    "rules": [{"key": "no", "type": "in", "action": "REJECT", "source": "203.0.113.0/24"}],
+                    "position": "top",
+                },
+                "nodes": {
+                    "ugreen": {"rules": [{"type": "in", "action": "DROP", "source": "203.0.113.9"}], "position": "top"}
+                },
+            },
+            ["203.0.113.9 has to reach TCP port 8006", "allow_lockout"],
+        ),
+    ],
+)
+def test_who_manages_the_host_is_not_cut_off(
+    name: str, options: Json, texts: list[str], check: bool, run: Module, world: Simulator
+) -> None:
+    before = world.export()
+    refused(run(name, options, check=check), *texts)
+    unchanged(world, before)
+    assert run(name, {**options, "allow_lockout": True}, check=True)["changed"] is True
