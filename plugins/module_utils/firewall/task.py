@@ -9,12 +9,21 @@ from ..client.errors import PveError, is_digest_conflict
 from ..client.http import Client
 from ..reconcile import Change, Plan
 from .digest import list_digest
+from .model import RULE_FIELDS
 from .observe import Rows, View
 from .plan import plan_firewall, read_everything
 from .steps import Piece
 from .wanted import Document
 
-_WORKED_OUT = ("digest", "pos", "errors", "ipversion")
+# What somebody wrote, in rows of any list; the rest is worked out by PVE, or comes with a release still to come.
+_WRITTEN = (*(name.replace("_", "-") for name in RULE_FIELDS), "enable", "name", "group", "cidr", "nomatch")
+# What can change without another rule, entry or object coming of it.
+_ATTRIBUTES = ("comment", "enable", "log", "nomatch")
+_NOT_COUNTED = ("digest", "pos", "errors")
+
+
+Row = Mapping[str, Any]
+Content = frozenset[tuple[str, str]]
 
 
 class FirewallTask:
@@ -26,6 +35,8 @@ class FirewallTask:
         self._lists: dict[str, Rows] = {}
         # The digests that PVE gave with lists which nothing was done to since.
         self._told: dict[str, str] = {}
+        # What PVE said beyond what was written, by list and content.
+        self._beyond: dict[str, dict[Content, Row]] = {}
         self._pieces: dict[int, Piece] = {}
 
     def observe(self) -> View:
@@ -38,7 +49,7 @@ class FirewallTask:
         """Return the plan for what was observed."""
         plan, pieces = plan_firewall(view, self.wanted)
         self._pieces = {id(piece.change): piece for piece in pieces}
-        self._lists, self._told = {}, {}
+        self._lists, self._told, self._beyond = {}, {}, {}
         for piece in pieces:
             self._believe(piece.listing, view.rows(piece.listing) or [])
         return plan
@@ -56,7 +67,9 @@ class FirewallTask:
             if not is_digest_conflict(error) or not self._was_right(piece.listing):
                 raise
             self._send(piece)
-        self._lists[piece.listing] = piece.record(self._lists[piece.listing])
+        beyond = self._beyond.get(piece.listing, {})
+        rows = piece.record(self._lists[piece.listing])
+        self._lists[piece.listing] = [{**row, **beyond.get(_content(row), {})} for row in rows]
         self._told.pop(piece.listing, None)
 
     def _send(self, piece: Piece) -> None:
@@ -74,19 +87,42 @@ class FirewallTask:
         digest = next((row["digest"] for row in rows if "digest" in row), None)
         if digest is not None:
             self._told[listing] = str(digest)
+        if not _is_options(listing):
+            self._beyond[listing] = {
+                _content(row): {name: value for name, value in row.items() if name not in (*_WRITTEN, *_NOT_COUNTED)}
+                for row in rows
+            }
 
     def _was_right(self, listing: str) -> bool:
         answer = self.client.get(listing)
         rows = [dict(answer)] if isinstance(answer, dict) else [dict(row) for row in answer]
-        if _bare(rows) != _bare(self._lists[listing]):
+        if _bare(listing, rows) != _bare(listing, self._lists[listing]):
             return False
         self._believe(listing, rows)
         return True
 
 
-def _bare(rows: Rows) -> list[dict[str, str]]:
-    """Return rows with nothing but what somebody wrote."""
-    return [
-        {name: str(value) for name, value in row.items() if name not in _WORKED_OUT and value is not None}
+def _is_options(listing: str) -> bool:
+    return listing.endswith("/options")
+
+
+def _content(row: Mapping[str, Any]) -> Content:
+    return frozenset(
+        (name, str(row[name])) for name in _WRITTEN if name not in _ATTRIBUTES and row.get(name) is not None
+    )
+
+
+def _bare(listing: str, rows: Rows) -> list[dict[str, str]]:
+    """Return rows with nothing but what somebody wrote; in the order of the list only where that means something.
+
+    Entries of an IP set stand as they were written into the file by hand, until PVE writes it and sorts them.
+    """
+    bare = [
+        {
+            name: str(value)
+            for name, value in row.items()
+            if value is not None and (name in _WRITTEN or (_is_options(listing) and name != "digest"))
+        }
         for row in rows
     ]
+    return bare if any("action" in row for row in bare) else sorted(bare, key=lambda row: sorted(row.items()))
