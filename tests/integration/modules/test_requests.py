@@ -31,6 +31,22 @@ LOGIN = {"user": ADMIN, "password": ADMIN_PASSWORD, "token_id": None, "token_sec
         ("pve_acl", {"path": "/vms/100", "role": "Administrator", "users": ADMIN}, {"GET": 7, "PUT": 1}),
         ("pve_pool", {"poolid": "new"}, {"GET": 7, "POST": 1}),
         ("pve_pool", {"poolid": "new", "vms": [100]}, {"GET": 8, "POST": 1, "PUT": 1}),
+        ("pve_fw_alias", {"name": "new", "cidr": "::1"}, {"GET": 2, "POST": 1}),
+        ("pve_fw_ipset", {"name": "new", "entries": [{"cidr": "::1"}]}, {"GET": 2, "POST": 2}),
+        ("pve_fw_options", {"policy_in": "REJECT"}, {"GET": 1, "PUT": 1}),
+        ("pve_fw_options", {"scope": "guest", "vmid": 100, "enable": True}, {"GET": 2, "PUT": 1}),
+        ("pve_fw_options", {"scope": "node", "node": "ugreen", "ndp": True}, {"GET": 3, "PUT": 1}),
+        ("pve_fw_group", {"name": "new", "rules": [{"type": "in", "action": "DROP"}]}, {"GET": 2, "POST": 2, "PUT": 1}),
+        ("pve_fw_rule", {"type": "in", "action": "ACCEPT"}, {"GET": 2, "POST": 1}),
+        ("pve_fw_rule", {"type": "in", "action": "DROP"}, {"GET": 2, "POST": 1, "PUT": 1}),
+        ("pve_fw_rule", {"scope": "guest", "vmid": 100, "type": "in", "action": "ACCEPT"}, {"GET": 2, "POST": 1}),
+        ("pve_firewall", {}, {}),
+        # The firewall is on in the end.
+        (
+            "pve_firewall",
+            {"cluster": {"options": {"enable": True}}, "management_source": "192.168.40.82"},
+            {"GET": 1 + 7, "PUT": 1},
+        ),
     ],
 )
 def test_requests_of_a_task(
