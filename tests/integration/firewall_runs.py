@@ -20,6 +20,17 @@ NODE = "ugreen"
 ADMIN = "192.168.40.82"
 
 
+def options_for(simulator: Simulator, port: int | None = None) -> ConnectionOptions:
+    """Return how to reach a simulator with root's own token, by another port where it has one."""
+    return ConnectionOptions(
+        simulator.host,
+        port or simulator.port,
+        token_id=ROOT_TOKEN,
+        token_secret=ROOT_SECRET,
+        ca_path=simulator.ca_file,
+    )
+
+
 def a_document(
     *,
     cluster: Json | None = None,
@@ -53,13 +64,7 @@ class Run:
     ) -> None:
         """``before`` is called ahead of every request, ``after`` behind every change that was made."""
         self.simulator, self.wanted, self.before, self.after = simulator, wanted, before, after
-        self.options = ConnectionOptions(
-            simulator.host,
-            port or simulator.port,
-            token_id=ROOT_TOKEN,
-            token_secret=ROOT_SECRET,
-            ca_path=simulator.ca_file,
-        )
+        self.options = options_for(simulator, port)
         self.views = 0
         self.seen: list[str] = []
 
@@ -85,10 +90,7 @@ class Run:
 
 def rows(simulator: Simulator, path: str) -> list[Json]:
     """Return a list as the API shows it."""
-    options = ConnectionOptions(
-        simulator.host, simulator.port, token_id=ROOT_TOKEN, token_secret=ROOT_SECRET, ca_path=simulator.ca_file
-    )
-    with Client(options) as client:
+    with Client(options_for(simulator)) as client:
         found: list[Json] = client.get(path)
         return found
 
