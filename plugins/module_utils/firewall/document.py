@@ -360,7 +360,9 @@ def parse_options(raw: Raw, exclusive: bool, problems: Problems, prefix: str = "
         if name in values:
             problems.add(f"{prefix}unset", f"{name} is given a value, too")
     written = {name: _written(value) for name, value in values.items()}
-    return OptionsSpec(written, unset, exclusive)
+    # PVE keeps no empty value.
+    empty = tuple(name for name, value in written.items() if value == "")
+    return OptionsSpec({name: written[name] for name in written if name not in empty}, (*unset, *empty), exclusive)
 
 
 def _written(value: Any) -> Any:

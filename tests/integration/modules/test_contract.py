@@ -320,6 +320,11 @@ CASES: dict[str, list[Case]] = {
         ),
         Case("exclusive", {"name": "web", "rules": [{"key": "https"}], "exclusive": True}, {"cluster group web"}),
         Case("delete", {"name": "spare", "state": "absent"}, {"cluster group spare"}),
+        Case(
+            "delete with its rules",
+            {"name": "spare", "state": "absent", "rules": [{"type": "in", "action": "DROP"}]},
+            {"cluster group spare"},
+        ),
     ],
     "pve_fw_options": [
         Case(

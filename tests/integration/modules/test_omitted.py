@@ -97,6 +97,54 @@ def test_an_empty_document_changes_nothing(run: Module, world: Simulator) -> Non
     assert not difference(before, world.export())
 
 
+# Each field of a rule, of an alias, and of an entry of a set, with another value: what changes, and in which words.
+PARTS = [
+    ("pve_fw_rule", {"key": "api", "action": "REJECT"}, "rules", "IN ACCEPT", "IN REJECT"),
+    ("pve_fw_rule", {"key": "api", "type": "out"}, "rules", "IN ACCEPT", "OUT ACCEPT"),
+    ("pve_fw_rule", {"key": "api", "enable": False}, "rules", "IN ACCEPT", "|IN ACCEPT"),
+    ("pve_fw_rule", {"key": "api", "source": "10.0.0.0/8"}, "rules", "-source LAN", "-source 10.0.0.0/8"),
+    ("pve_fw_rule", {"key": "api", "dest": "10.0.0.1"}, "rules", "-dest 192.168.40.60", "-dest 10.0.0.1"),
+    ("pve_fw_rule", {"key": "api", "proto": "udp"}, "rules", "-p tcp", "-p udp"),
+    ("pve_fw_rule", {"key": "api", "dport": "22"}, "rules", "-dport 8006", "-dport 22"),
+    ("pve_fw_rule", {"key": "api", "sport": "1:9"}, "rules", "-sport 1024:65535", "-sport 1:9"),
+    ("pve_fw_rule", {"key": "api", "iface": "vmbr1"}, "rules", "-i vmbr0", "-i vmbr1"),
+    ("pve_fw_rule", {"key": "api", "log": "crit"}, "rules", "-log info", "-log crit"),
+    ("pve_fw_rule", {"key": "api", "comment": "Mine"}, "rules", "The API [key", "Mine [key"),
+    ("pve_fw_rule", {"key": "ssh", "macro": "DNS"}, "rules", "IN SSH(", "IN DNS("),
+    ("pve_fw_alias", {"name": "lan", "cidr": "10.0.0.0/8"}, "aliases", "192.168.40.0/24", "10.0.0.0/8"),
+    ("pve_fw_alias", {"name": "lan", "comment": "Mine"}, "aliases", "At home", "Mine"),
+    ("pve_fw_ipset", {"name": "management", "comment": "Mine"}, "ipset management", "Admins", "Mine"),
+    (
+        "pve_fw_ipset",
+        {"name": "web", "entries": [{"cidr": "10.0.0.66", "comment": "Mine"}]},
+        "ipset web",
+        "Not this one",
+        "Mine",
+    ),
+    (
+        "pve_fw_ipset",
+        {"name": "web", "entries": [{"cidr": "10.0.0.66", "nomatch": False}]},
+        "ipset web",
+        "!10.0.0.66",
+        "10.0.0.66",
+    ),
+    ("pve_fw_group", {"name": "web", "comment": "Mine"}, "group web", "Web servers", "Mine"),
+    ("pve_fw_options", {"policy_in": "REJECT"}, "options", "policy_in: DROP", "policy_in: REJECT"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "section", "was", "will"), PARTS)
+def test_one_option_changes_one_part_of_the_firewall(
+    name: str, options: Json, section: str, was: str, will: str, run: Module, world: Simulator
+) -> None:
+    before = world.export()
+    succeeded(run(name, options))
+    ((changed, (old, new)),) = difference(before, world.export()).items()
+    assert changed == f"cluster {section}"
+    (number,) = [number for number, line in enumerate(old) if line != new[number]]
+    assert [*old[:number], old[number].replace(was, will, 1), *old[number + 1 :]] == new
+
+
 def row(state: Json, name: str) -> Json:
     """Return the object of a module as it stands in an export."""
     what = OBJECTS[name][0]

@@ -464,6 +464,9 @@ def test_check_mode_of_the_firewall_tells_what_the_run_does(
         pytest.param("pve_fw_ipset", {"name": "web", "entries": [{"cidr": "10.0.0.66/32"}]}, id="an entry of a set"),
         pytest.param("pve_fw_ipset", {"name": "web"}, id="a set without its entries"),
         pytest.param("pve_fw_group", {"name": "web"}, id="a group without its rules"),
+        pytest.param(
+            "pve_fw_options", {"scope": "node", "node": "ugreen", "nf_conntrack_helpers": []}, id="an empty option"
+        ),
         pytest.param("pve_fw_options", {"enable": True, "unset": ["ebtables"]}, id="an option that is not set"),
         pytest.param(
             "pve_fw_options", {"log_ratelimit": "rate=5/second,enable=1"}, id="the parts of an option in another order"
