@@ -27,14 +27,12 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.observe import 
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, PveError
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
-
-Json = dict[str, Any]
-Seen = dict[str, str]  # what there is, as "kind id" -> all that the server says about it
+from ansible_collections.homelab.pve.plugins.module_utils.firewall.spec import CLUSTER_OPTIONS
+from ansible_collections.homelab.pve.tests.live import firewall
+from ansible_collections.homelab.pve.tests.live.names import OURS, REALM, Json, Seen, Stop, is_ours, text
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-OURS = "homelab-test-"
-REALM = "@pve"
 PLAYBOOKS = {
     "role": "pve_role: made, changed, deleted",
     "group": "pve_group: made, changed, deleted",
@@ -44,11 +42,12 @@ PLAYBOOKS = {
     "acl": "pve_acl: given, changed, taken away",
     "access": "pve_access: a document applied, what is not in it removed",
     "readers": "pve_access, pve_proof: readers, their secrets, their proofs",
-    "site": "playbook site, role access: a policy file applied and proved",
+    "firewall": "pve_fw_..., pve_firewall: aliases, IP sets, groups and rules made, changed, deleted",
+    "site": "playbook site, roles firewall and access: a policy file applied and proved",
 }
 # What the tests need: at these paths, these privileges. Administrator on / has them all.
 NEEDS = {
-    "/": ["Permissions.Modify"],
+    "/": ["Permissions.Modify", "Sys.Audit", "Sys.Modify"],
     "/access": ["Sys.Audit", "Sys.Modify"],
     "/access/groups": ["Group.Allocate", "User.Modify"],
     f"/access/groups/{OURS}group": ["Group.Allocate", "User.Modify"],
@@ -60,10 +59,6 @@ SECONDS_FOR_OTHERS = 180
 SECONDS_TO_STOP = 30
 
 
-class Stop(Exception):
-    """The run cannot begin; the text says why, and what to do."""
-
-
 class Interrupted(BaseException):
     """Somebody wants the run to end."""
 
@@ -71,15 +66,8 @@ class Interrupted(BaseException):
 # -- the name space -------------------------------------------------------------------------------------------------
 
 
-def is_ours(kind: str, name: str) -> bool:
-    """Tell whether something belongs to the tests: by its name, and users and tokens by their realm, too."""
-    if not name.startswith(OURS):
-        return False
-    return name.partition("!")[0].endswith(REALM) if kind in ("user", "token") else "@" not in name
-
-
-def clean_up(client: Client) -> list[str]:
-    """Delete whatever belongs to the tests, and return what that was.
+def clean_up(client: Client, guests: Iterable[int]) -> list[str]:
+    """Delete whatever belongs to the tests, and return what that was. ``guests`` are those whose firewalls they use.
 
     It asks for the deletions itself, one by one: the modules are what is tested.
     """
@@ -90,7 +78,7 @@ def clean_up(client: Client) -> list[str]:
     roles = {row["roleid"] for row in client.get("/access/roles")}
     for row in rows:
         refuse_entangled(row, pools)
-    removed = []
+    removed = [*firewall.clean_up(client, guests)]
     # PVE keeps entries of users and groups that are gone, gives them to the next one of that name, and deletes them
     # only together with him.
     for row in rows:
@@ -143,9 +131,12 @@ def refuse_entangled(row: Mapping[str, Any], pools: Iterable[str]) -> None:
         )
 
 
-def see(client: Client) -> Seen:
-    """Return all of access, as far as the server tells. The order of its answers is random; here it is not."""
-    seen: Seen = {}
+def see(client: Client, guests: Iterable[int]) -> Seen:
+    """Return all of access and the firewall, as far as the server tells.
+
+    The order of its answers about access is random; here it is not.
+    """
+    seen = firewall.see(client, guests)
     for row in client.get("/access/users", {"full": 1}):
         for token in row.pop("tokens", None) or []:
             seen[f"token {row['userid']}!{token['tokenid']}"] = text(token)
@@ -167,12 +158,6 @@ def see(client: Client) -> Seen:
     return seen
 
 
-def text(row: Mapping[str, Any]) -> str:
-    lists = {"groups", "privs", "users"}
-    settled = {key: sorted(str(row[key]).split(",")) if key in lists and row[key] else row[key] for key in row}
-    return json.dumps(settled, sort_keys=True)
-
-
 def differences(before: Seen, after: Seen) -> list[str]:
     return [
         f"{name}: {'new' if name not in before else 'gone' if name not in after else 'changed'}"
@@ -191,7 +176,17 @@ def lacking(client: Client) -> list[str]:
     return [f"{name} on {path}" for path, names in NEEDS.items() for name in names if name not in held(path)]
 
 
-def look_around(client: Client, folder: Path) -> Json:
+def a_guest(client: Client) -> int | None:
+    """Return the first guest whose firewall can be worked on, if there is one."""
+    view = observe(client, Document(), time.time())
+    held = caller_rights(view, view.state)
+    rows = client.get("/cluster/resources")
+    up = {row["node"] for row in rows if row["type"] == "node" and row.get("status") == "online"}
+    vmids = sorted(int(row["vmid"]) for row in rows if row["type"] in ("qemu", "lxc") and row["node"] in up)
+    return next((vmid for vmid in vmids if {"VM.Audit", "VM.Config.Network"} <= set(held(f"/vms/{vmid}"))), None)
+
+
+def look_around(client: Client, folder: Path, guest: int | None) -> Json:
     """Return what the playbooks have to know of this cluster, as variables. Nothing particular has to be there."""
     resources = client.get("/cluster/resources")
     nodes = {row["node"]: row.get("status") == "online" for row in resources if row["type"] == "node"}
@@ -203,6 +198,12 @@ def look_around(client: Client, folder: Path) -> Json:
     return {
         # Where a reader reads, and a proof looks: the first guest, or without any guest the first node.
         "live_path": f"/vms/{reachable[0]}" if reachable else f"/nodes/{up[0]}",
+        # None where there is no guest.
+        "live_guest": guest,
+        # What is set of the datacenter's firewall now; the tests say the same again.
+        "live_firewall_options": {
+            name: value for name, value in client.get("/cluster/firewall/options").items() if name in CLUSTER_OPTIONS
+        },
         "live_storage": f"/storage/{storages[0]}" if storages else "/storage",
         # A pool that nobody has entries on: PVE would delete them together with the pool.
         "live_pool": next(
@@ -271,6 +272,7 @@ class Live:
         self.work = work
         self.home = work / "home"
         self.turn = Turn(work / "lock")
+        self.guests: list[int] = []
         trust = {"PVE_CA_PATH": options.ca_path, "PVE_FINGERPRINT": options.fingerprint}
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PVE_", "ANSIBLE_", "XDG_"))}
         self.env = {
@@ -303,11 +305,13 @@ class Live:
             if short:
                 raise Stop(
                     f"{self.options.identity} lacks {', '.join(short)}. These tests make and delete users, groups, "
-                    "roles, pools, tokens and ACL entries: give them a token that has the role Administrator on /."
+                    "roles, pools, tokens, ACL entries and firewall rules: give them a token that has the role "
+                    "Administrator on /."
                 )
-            self._tell_removed("Removed what an earlier run has left", clean_up(client))
-            before = see(client)
-            variables = look_around(client, self.home)
+            guest = self._choose_guest(client)
+            self._tell_removed("Removed what an earlier run has left", clean_up(client, self.guests))
+            before = see(client, self.guests)
+            variables = look_around(client, self.home, guest)
             print(f"Proxmox VE {'.'.join(map(str, client.release))} at {self.options.address}", end=", ")
             print(
                 f"as {self.options.identity}, on {variables['live_path']} and {variables['live_storage']}", flush=True
@@ -328,15 +332,25 @@ class Live:
             raise
         finally:
             with self._client() as client:
-                self._tell_removed("Removed", clean_up(client))
-                after = see(client)
+                self._tell_removed("Removed", clean_up(client, self.guests))
+                after = see(client, self.guests)
             shutil.rmtree(self.home)
+            (self.work / "guest").unlink()
             changes = differences(before, after)
             table(results, changes, len(after))
         return not changes and not any(result.problems for result in results)
 
     def _client(self) -> Client:
         return Client(self.options)
+
+    def _choose_guest(self, client: Client) -> int | None:
+        """Return the guest to work on. Until the next run, the one of a run that was killed is remembered, too."""
+        note = self.work / "guest"
+        guest = a_guest(client)
+        noted = [int(line) for line in note.read_text().split()] if note.exists() else []
+        self.guests = sorted({*noted, *([guest] if guest else [])})
+        note.write_text("\n".join(map(str, self.guests)))
+        return guest
 
     def _empty_home(self) -> None:
         """Secrets of a run that was killed may still be there; their tokens are about to go."""
@@ -358,11 +372,12 @@ class Live:
         result = self._judge(name, status, log)
         with self._client() as client:
             if result.problems:
-                clean_up(client)
+                clean_up(client, self.guests)
             else:
-                result.problems += [f"left behind, {change}" for change in differences(before, see(client))]
+                left = differences(before, see(client, self.guests))
+                result.problems += [f"left behind, {change}" for change in left]
                 if result.problems:
-                    clean_up(client)
+                    clean_up(client, self.guests)
                 else:
                     log.unlink()
         result.seconds = time.monotonic() - started
@@ -426,7 +441,7 @@ def table(results: Iterable[Result], changes: list[str], things: int) -> None:
         numbers = f"{result.tasks:6}{result.checks:8}{result.seconds:5.0f}"
         print(f"{told:8}{result.name:10}{numbers}  {PLAYBOOKS[result.name]}")
         print(*(f"{'':8}- {problem}\n" for problem in result.problems), sep="", end="")
-    untouched = f"{things} users, tokens, groups, roles, pools and ACL entries are as they were"
+    untouched = f"{things} users, tokens, roles, pools, ACL entries, firewall rules and so on are as they were"
     print(f"{'FAILED' if changes else 'passed':8}{'server':29}  {'not as it was before' if changes else untouched}")
     print(*(f"{'':8}- {change}\n" for change in changes), sep="", end="", flush=True)
 
@@ -451,8 +466,8 @@ def parse(arguments: list[str]) -> tuple[ConnectionOptions, Path, list[str]]:
             f"Missing: {', '.join(name.upper() for name in missing)}. For example:\n"
             "  make live HOST=192.168.40.60 TOKEN_ID='root@pam!ansible' TOKEN_FILE=~/.pve-admin-token "
             "FINGERPRINT=AA:BB:...\n"
-            "The token has to manage users, groups, roles, pools, tokens and ACL entries, as one with the role "
-            "Administrator on / does.\nWhat the run does and leaves alone is in docs/live.md."
+            "The token has to manage users, groups, roles, pools, tokens, ACL entries and the firewall, as one with "
+            "the role Administrator on / does.\nWhat the run does and leaves alone is in docs/live.md."
         )
     # Make does not expand a ~ behind a quote, and the playbooks run with another home and in another folder.
     token_file = given.token_file.expanduser().absolute()

@@ -24,6 +24,37 @@ ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / "tests" / "live" / "run.py"
 SECONDS = 300  # until a run counts as hung
 DELEGATE = "delegate@pve!some"
+# Other people's, on, and with names and comments that look like those of the tests.
+FIREWALL = """\
+[OPTIONS]
+
+enable: 1
+policy_in: DROP
+
+[ALIASES]
+
+Desk 192.168.40.10
+xhomelab-test-alias 192.0.2.0/25 # Not theirs
+
+[IPSET homelab-tests] # Not theirs
+
+!192.0.2.7
+Desk
+xhomelab-test-alias
+
+[RULES]
+
+|GROUP homelab-tests -i vmbr0
+IN ACCEPT -source +homelab-tests -p tcp -dport 8006 -log nolog # homelab-test-first
+IN DROP -source xhomelab-test-alias # [key:xhomelab-test-first]
+IN ACCEPT -source 127.0.0.0/8 # [key:homelab-tests]
+
+[group homelab-tests] # Not theirs
+
+OUT ACCEPT # homelab-test-
+IN DROP -p tcp -dport 9 # [key:homelab-testfirst]
+
+"""
 
 Json = dict[str, Any]
 
@@ -75,6 +106,11 @@ def populate(simulator: Simulator, vmids: list[int]) -> None:
         *((f"/vms/{vmid}", "user", "xhomelab-test-a@pve", "Homelab-test-x", 0) for vmid in vmids),
     ]
     state["acl"] += [dict(zip(("path", "type", "ugid", "roleid", "propagate"), entry, strict=True)) for entry in given]
+    state["firewall"] = {
+        "cluster": FIREWALL,
+        "nodes": {state["nodes"][0]["name"]: "[RULES]\n\nIN ACCEPT -p udp -dport 53 # [key:homelab-tests]\n\n"},
+        "guests": {str(vmid): "[OPTIONS]\n\nlog_level_in: info\n\n" for vmid in vmids[:1]},
+    }
     simulator.load(state)
 
 
@@ -160,7 +196,7 @@ def test_everything_passes_and_nothing_is_different_afterwards(cluster: Cluster)
     assert cluster.state() == cluster.pristine
     table = output.partition("\nresult ")[2].splitlines()[1:]
     names = [line.split()[1] for line in table]
-    assert names == ["role", "group", "user", "pool", "token", "acl", "access", "readers", "site", "server"]
+    assert names == ["role", "group", "user", "pool", "token", "acl", "access", "readers", "firewall", "site", "server"]
     assert all(line.startswith("passed") for line in table)
     assert "/vms/214" in output, "the tests look for a guest that is there"
 
@@ -181,7 +217,7 @@ def test_what_differs_between_releases_and_without_guests(cluster: Cluster, play
 @pytest.mark.parametrize("cluster", [("8.4", [])], indirect=True, ids=["8.4"])
 def test_a_run_that_was_interrupted_is_cleaned_up_after(cluster: Cluster) -> None:
     # Nothing of it goes on, as when the power fails.
-    cluster.interrupt(cluster.start("acl"), kill_all, '"ugid": "homelab-test-group"')
+    cluster.interrupt(cluster.start("firewall"), kill_all, "[IPSET homelab-test-set]")
     left = cluster.state()
     assert left != cluster.pristine
 
@@ -199,7 +235,7 @@ def test_a_run_that_was_interrupted_is_cleaned_up_after(cluster: Cluster) -> Non
     assert cluster.state() == cluster.pristine
 
 
-@pytest.mark.parametrize("cluster", [("8.4", [])], indirect=True, ids=["8.4"])
+@pytest.mark.parametrize("cluster", [("8.4", [214])], indirect=True, ids=["8.4"])
 def test_whatever_is_left_goes_and_what_merely_looks_like_it_stays(cluster: Cluster) -> None:
     state = cluster.simulator.export()
     state["users"] += [{"userid": "homelab-test-left@pve", "groups": ["homelab-test-left"]}]
@@ -218,6 +254,14 @@ def test_whatever_is_left_goes_and_what_merely_looks_like_it_stays(cluster: Clus
             ("group", "homelab-test-group"),
         ]
     ]
+    ours = "IN ACCEPT -source homelab-test-left # [key:homelab-test-left]\n"
+    state["firewall"]["cluster"] = (
+        FIREWALL.replace("xhomelab", "homelab-test-left 192.0.2.0/24\nxhomelab", 1)
+        .replace("[IPSET", "[IPSET homelab-test-left]\n\nhomelab-test-left\n\n[IPSET", 1)
+        .replace("IN DROP", f"GROUP homelab-test-left # [key:homelab-test-other]\n{ours}IN DROP", 1)
+        .replace("[group", f"[group homelab-test-left]\n\n{ours}IN DROP\n\n[group", 1)
+    )
+    state["firewall"]["guests"]["214"] += f"[RULES]\n\n{ours}\n"
     cluster.simulator.load(state)
     status, output = cluster.run("group")
     assert status == 0, output
@@ -239,7 +283,10 @@ def test_what_cannot_be_run_is_told_before_anything_is_changed(cluster: Cluster)
     told("would be deleted", token="homelab-test-admin@pve!token")
 
     cluster.secret(json.loads(cluster.pristine)["secrets"][DELEGATE])
-    told("lacks Permissions.Modify on /, Sys.Audit on /access, Sys.Modify on /access", token=DELEGATE)
+    told(
+        "lacks Permissions.Modify on /, Sys.Audit on /, Sys.Modify on /, Sys.Audit on /access, Sys.Modify on /access",
+        token=DELEGATE,
+    )
 
     cluster.secret(ROOT_SECRET)
     state = cluster.simulator.export()
@@ -247,6 +294,15 @@ def test_what_cannot_be_run_is_told_before_anything_is_changed(cluster: Cluster)
     state["acl"] += [{"path": "/", "type": "user", "ugid": "jane@pve", "roleid": "homelab-test-used"}]
     cluster.simulator.load(state)
     told("jane@pve (role homelab-test-used on /)")
+
+    for there, added, said in (
+        ("IN DROP", "IN ACCEPT -source +homelab-test-set\n", "homelab-test-set, which belongs to these tests"),
+        ("Desk", "Homelab-Test-Alias 192.0.2.1\n", "Homelab-Test-Alias has a name of these tests"),
+    ):
+        state = json.loads(cluster.pristine)
+        state["firewall"]["cluster"] = FIREWALL.replace(there, added + there, 1)
+        cluster.simulator.load(state)
+        told(said)
 
 
 def test_what_is_missing_is_asked_for() -> None:
