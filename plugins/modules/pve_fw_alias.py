@@ -35,6 +35,7 @@ options:
     description:
       - Whether the alias is to be there. It stays, and the task fails, as long as a rule of the same place names it, or
         for the datacenter one of a security group. PVE would let such rules dangle without effect.
+      - Other rules, and the entries of IP sets, are not looked at.
     type: str
     choices: [present, absent]
     default: present

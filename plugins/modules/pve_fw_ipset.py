@@ -60,6 +60,7 @@ options:
     description:
       - Whether the set is to be there. It goes with all of its entries, but the task fails as long as a rule of the
         same place names it, or for the datacenter one of a security group.
+      - Other rules are not looked at.
     type: str
     choices: [present, absent]
     default: present
