@@ -7,9 +7,10 @@ from typing import Any
 from ..client.errors import OptionError
 from ..reconcile import Plan
 from .observe import View
+from .places import PlaceTarget, Target
 from .scope import GROUP, Scope
 from .steps import Piece, alias_row, make_pieces, rule_row, set_row
-from .target import PlaceTarget, Target, make_target
+from .target import make_target
 from .wanted import Document
 from .watch import Watch, judge, make_watch, safely_ordered
 

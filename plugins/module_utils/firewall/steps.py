@@ -11,10 +11,11 @@ from ..reconcile import Call, Change
 from .comments import Comment
 from .model import Alias, Entry, Group, IpSet, Rule, Ruleset
 from .observe import Rows, View
+from .places import PlaceTarget, Target
 from .reach import rule_text
 from .scope import DATACENTER, GROUP, GUEST, Scope
 from .sequence import Step, sequence, touched_rules
-from .target import PlaceTarget, Target, same_option
+from .target import same_option
 from .values import reference
 
 # When things are done, where nothing else decides: first what widens, last what narrows.

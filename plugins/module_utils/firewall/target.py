@@ -2,61 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from ..client.errors import OptionError
 from .arrange import arrange
 from .comments import Comment
-from .document import Problems
 from .identity import final_rule, match
 from .model import Alias, Entry, Group, IpSet, Rule
-from .observe import View, known_places
-from .rule_checks import ip_version, rule_problems
-from .scope import DATACENTER, GROUP, GUEST, VNET, Scope
+from .observe import View
+from .places import Option, PlaceTarget, Target, gone_from
+from .references import check_references, check_removals, with_families
+from .releases import FORWARD, check_releases
+from .scope import GROUP, VNET, Scope
 from .sequence import Goal
-from .values import family, plain_alias, plain_network, reference
+from .values import family, plain_alias, plain_network
 from .wanted import AFTER, BEFORE, Document, ListSpec, OptionsSpec, PlaceSpec, SetSpec
-
-Option = Any
-
-# What came with which release; older ones are as strict, but do not say what is wrong.
-_FORWARD = (8, 3)
-_PREFIXES = (8, 0)
-_SINCE: Mapping[str, tuple[int, int]] = {
-    "policy_forward": _FORWARD,
-    "log_level_forward": _FORWARD,
-    "nftables": (8, 2),
-    "nf_conntrack_helpers": (7, 4),
-}
-
-
-@dataclass(frozen=True)
-class PlaceTarget:
-    """What one place holds and is to hold. What is not declared there is None.
-
-    Of sets and groups, ``before`` has those that the task is about with their content, the others without.
-    """
-
-    scope: Scope
-    goal: Goal | None = None
-    options: tuple[Mapping[str, Option], Mapping[str, Option]] | None = None
-    aliases: tuple[Mapping[str, Alias], Mapping[str, Alias]] | None = None
-    sets: tuple[Mapping[str, IpSet], Mapping[str, IpSet]] | None = None
-    groups: tuple[Mapping[str, Group], Mapping[str, Group]] | None = None
-
-
-@dataclass
-class Target:
-    """All places, and what is to be said. ``assumed`` are names that nobody has made yet."""
-
-    places: list[PlaceTarget] = field(default_factory=list)
-    assumed: list[str] = field(default_factory=list)
-    problems: Problems = field(default_factory=Problems)
-
-    def place(self, scope: Scope) -> PlaceTarget | None:
-        return next((place for place in self.places if place.scope == scope), None)
 
 
 def make_target(view: View, wanted: Document) -> Target:
@@ -65,16 +26,16 @@ def make_target(view: View, wanted: Document) -> Target:
     Raises OptionError where a place is not there or a key is not unique; other problems are collected.
     """
     target = Target()
-    _check_releases(view, wanted, target.problems)
+    check_releases(view, wanted, target.problems)
     for spec in wanted.places:
-        if spec.scope.kind == VNET and view.release < _FORWARD:
+        if spec.scope.kind == VNET and view.release < FORWARD:
             continue  # There is nothing to read.
         view.check(spec.scope)
         if spec.scope.kind == GROUP and spec.scope.id not in view.groups():
             target.assumed.append(f"security group {spec.scope.id}")
         place = _place(view, spec)
         target.places.append(place)
-        gone = _gone(place.groups)
+        gone = gone_from(place.groups)
         target.places += [_group_rules(view, name, ListSpec(exclusive=True)) for name in sorted(gone)]
         lists = [(place, spec.rules)] if spec.rules else []
         for group in spec.groups:
@@ -84,28 +45,10 @@ def make_target(view: View, wanted: Document) -> Target:
         target.assumed += [
             f"rule {listed.anchor} of {one.scope}" for one, listed in lists if _misses_anchor(one, listed)
         ]
-    for place in target.places:
-        _check_place(view, target, place)
-    target.places = [_with_families(view, target, place) for place in target.places]
-    _check_removals(view, target)
+    check_references(view, target)
+    target.places = [with_families(view, target, place) for place in target.places]
+    check_removals(view, target)
     return target
-
-
-def _check_releases(view: View, wanted: Document, problems: Problems) -> None:
-    """Ask for the release only where it decides. What rules take is looked at when one of them is to be written."""
-    for spec in wanted.places:
-        needs: list[tuple[str, tuple[int, int]]] = []
-        if spec.scope.kind == VNET:
-            needs.append((f"{spec.scope}", _FORWARD))
-        needs += [(f"options {name}", _SINCE[name]) for name in {*spec.options.values, *spec.options.unset} & {*_SINCE}]
-        for where, since in sorted(needs):
-            _check_release(view, problems, where, since)
-
-
-def _check_release(view: View, problems: Problems, where: str, since: tuple[int, int]) -> None:
-    if view.release < since:
-        has = ".".join(str(part) for part in view.release)
-        problems.add(where, f"is there from PVE {since[0]}.{since[1]} on, and this is {has}")
 
 
 # -- one place ---------------------------------------------------------------------------------------------------------
@@ -209,10 +152,10 @@ def _shortened(cidr: str) -> str:
 def _sets(view: View, spec: PlaceSpec) -> tuple[Mapping[str, IpSet], Mapping[str, IpSet]]:
     current = view.sets(spec.scope)
     declared = {wish.name for wish in spec.ipsets if wish.state == "present"}
-    for wish in spec.ipsets:
-        if wish.name in current:
-            entries = view.entries(spec.scope, wish.name)
-            current[wish.name] = replace(current[wish.name], entries=entries)
+    # Of what goes, people want to see what was in it.
+    going = set(current) - declared if "ipsets" in spec.exclusive else set()
+    for name in sorted({*(wish.name for wish in spec.ipsets), *going} & set(current)):
+        current[name] = replace(current[name], entries=view.entries(spec.scope, name))
     after = {name: found for name, found in current.items() if "ipsets" not in spec.exclusive or name in declared}
     for wish in spec.ipsets:
         if wish.state == "absent":
@@ -252,177 +195,3 @@ def _groups(view: View, spec: PlaceSpec) -> tuple[Mapping[str, Group], Mapping[s
         old = current.get(wish.name, Group(wish.name))
         after[wish.name] = replace(old, comment=old.comment if wish.comment is None else wish.comment or None)
     return current, after
-
-
-# -- what the rules speak of -------------------------------------------------------------------------------------------
-
-
-def _check_place(view: View, target: Target, place: PlaceTarget) -> None:
-    if place.goal is not None:
-        for element, rule in place.goal.final.items():
-            old = place.goal.current[element] if element < len(place.goal.current) else None
-            if old is None or replace(old, comment=rule.comment, enable=rule.enable) != rule or old.errors:
-                _check_rule(view, target, place.scope, rule)
-    if place.sets is not None:
-        before, after = place.sets
-        for name, found in after.items():
-            known = {entry.cidr for entry in (before[name].entries or ())} if name in before else set()
-            for entry in found.entries or ():
-                if entry.cidr not in known and family(entry.cidr) is None:
-                    _check_name(view, target, place.scope, entry.cidr, f"ipsets[{name}] entries[{entry.cidr}]")
-
-
-def _check_rule(view: View, target: Target, scope: Scope, rule: Rule) -> None:
-    label = f"{scope} rules[{Comment.parse(rule.comment).key or rule.action}]"
-    if rule.type == "forward":
-        _check_release(view, target.problems, label, _FORWARD)
-    for name in ("source", "dest"):
-        named = reference(getattr(rule, name) or "")
-        if named and named.scope:
-            _check_release(view, target.problems, f"{label} {name}", _FORWARD if named.scope == "sdn" else _PREFIXES)
-    problems = list(rule_problems(rule, scope))
-    for name, problem in problems:
-        target.problems.add(f"{label} {name}", problem)
-    if problems:
-        return
-    if rule.type == "group":
-        if rule.action not in _groups_after(view, target):
-            target.assumed.append(f"security group {rule.action}")
-        return
-    for name in ("source", "dest"):
-        value = getattr(rule, name)
-        if value and reference(value):
-            _check_name(view, target, scope, value, f"{label} {name}")
-    families = {
-        number for number in (_family(view, target, scope, value) for value in (rule.source, rule.dest)) if number
-    }
-    if len(families) > 1:
-        target.problems.add(f"{label} dest", "IPv4 and IPv6 do not mix in one rule, nor do aliases of them")
-
-
-def _check_name(view: View, target: Target, scope: Scope, value: str, where: str) -> None:
-    named = reference(value)
-    if named is None or named.scope == "sdn":
-        return
-    if named.is_set and named.name != named.name.lower():
-        target.problems.add(where, f"IP sets have names in lower case: say +{named.name.lower()}")
-        return
-    places = known_places(_asking(scope), named.scope)
-    if named.is_set:
-        # Which of two sets of one name it is makes no difference here, and most are the datacenter's.
-        known: Iterable[Iterable[str]] = (_set_names(view, target, scope, place) for place in reversed(places))
-    else:
-        known = (_alias_names(view, target, scope, place) for place in places)
-    if not any(named.name.lower() in names for names in known):
-        kind = "IP set" if named.is_set else "alias"
-        target.assumed.append(f"{kind} {named.scope + '/' if named.scope else ''}{named.name}")
-
-
-def _with_families(view: View, target: Target, place: PlaceTarget) -> PlaceTarget:
-    """Work out ``ipversion`` as PVE will, for the rules that are made or changed."""
-    if place.goal is None:
-        return place
-    goal = place.goal
-    final = {
-        element: rule
-        if element < len(goal.current) and rule == goal.current[element]
-        else replace(rule, ipversion=ip_version(rule, lambda value: _family(view, target, place.scope, value)))
-        for element, rule in goal.final.items()
-    }
-    return replace(place, goal=replace(goal, final=final))
-
-
-def _family(view: View, target: Target, scope: Scope, value: str | None) -> int | None:
-    if not value:
-        return None
-    named = reference(value)
-    if named is None:
-        return family(value)
-    if named.is_set or named.scope == "sdn":
-        return None
-    for place in known_places(_asking(scope), named.scope):
-        found = _alias_names(view, target, scope, place).get(named.name.lower())
-        if found is not None:
-            return found.ipversion
-    return None
-
-
-def _alias_names(view: View, target: Target, scope: Scope, place: Scope) -> Mapping[str, Alias | None]:
-    declared = target.place(place)
-    return declared.aliases[1] if declared and declared.aliases else view.known_aliases(_asking(scope), place)
-
-
-def _set_names(view: View, target: Target, scope: Scope, place: Scope) -> Iterable[str]:
-    declared = target.place(place)
-    return declared.sets[1] if declared and declared.sets else view.known_sets(_asking(scope), place)
-
-
-def _groups_after(view: View, target: Target) -> Iterable[str]:
-    declared = target.place(DATACENTER)
-    return declared.groups[1] if declared and declared.groups else view.groups()
-
-
-def _asking(scope: Scope) -> Scope:
-    return scope if scope.kind == GUEST else DATACENTER
-
-
-# -- what would be left without what it speaks of ----------------------------------------------------------------------
-
-
-def _check_removals(view: View, target: Target) -> None:
-    """Refuse to take away what rules that stay still name; PVE would let them dangle, without effect."""
-    for place in target.places:
-        gone = {
-            "alias": _gone(place.aliases),
-            "IP set": _gone(place.sets),
-            "security group": _gone(place.groups),
-        }
-        if not any(gone.values()):
-            continue
-        for scope in _users(view, place.scope):
-            for rule in _rules_after(view, target, scope):
-                for kind, name in _names_in(rule):
-                    if name in gone[kind] and not _meant_elsewhere(rule, place.scope):
-                        key = Comment.parse(rule.comment).key
-                        target.problems.add(
-                            f"{kind} {name}",
-                            f"a rule of {scope} still names it ({key or rule.action}); take that away first, or in "
-                            "the same document",
-                        )
-
-
-def _gone(pair: tuple[Mapping[str, Any], Mapping[str, Any]] | None) -> set[str]:
-    return set() if pair is None else set(pair[0]) - set(pair[1])
-
-
-def _users(view: View, scope: Scope) -> Iterator[Scope]:
-    """Yield the places whose rules may name what is in this one, as far as they can be listed cheaply."""
-    yield scope
-    if scope == DATACENTER:
-        for name in view.groups():
-            yield Scope(GROUP, name)
-
-
-def _rules_after(view: View, target: Target, scope: Scope) -> Iterable[Rule]:
-    declared = target.place(scope)
-    if declared and declared.goal:
-        return declared.goal.rules()
-    everything = target.place(DATACENTER)
-    if scope.kind == GROUP and everything and everything.groups and scope.id in _gone(everything.groups):
-        return ()
-    return view.rules(scope)
-
-
-def _names_in(rule: Rule) -> Iterator[tuple[str, str]]:
-    if rule.type == "group":
-        yield "security group", rule.action
-    for value in (rule.source, rule.dest):
-        named = reference(value or "")
-        if named:
-            yield ("IP set" if named.is_set else "alias"), named.name.lower()
-
-
-def _meant_elsewhere(rule: Rule, scope: Scope) -> bool:
-    """Tell whether a rule that names something with a prefix means another place than this one."""
-    prefix = "dc" if scope.kind == GUEST else "guest"
-    return any((value or "").lstrip("+").startswith(f"{prefix}/") for value in (rule.source, rule.dest))

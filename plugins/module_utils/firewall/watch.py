@@ -12,11 +12,11 @@ from .guard import CutOff, Host, Situation, cut_off, not_reaching
 from .model import Group, IpSet, Rule, Ruleset
 from .observe import View
 from .packets import Packets
+from .places import PlaceTarget, Target
 from .reach import ACCEPT, Packet, Reach, all_rules, interesting_addresses
 from .scope import CLUSTER, DATACENTER, GROUP, NODE, Scope
 from .sequence import touched_rules
 from .steps import MAKE, NARROW, REMOVE, RULES, RULES_OF_GROUPS, Held, Piece
-from .target import PlaceTarget, Target
 from .values import reference
 from .wanted import Document
 
