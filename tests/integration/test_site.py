@@ -311,21 +311,44 @@ def test_the_demo_fails_with_a_proof() -> None:
     assert "NOT PROVED: that vm100-reader@pam!vm100-token" in done.stdout
 
 
+class Page:
+    """A page of the documentation: its files are written, and its commands can be given."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        self.site = site
+        self.text = (ROOT / "docs" / name).read_text()
+        for file, content in re.findall(r"```yaml\n# (\S+)\n(.*?)```", self.text, re.DOTALL):
+            (site.home / file).write_text(content)
+        self.commands = re.findall(r"^\$ (.*)$", self.text, re.MULTILINE)
+        self.shown = re.findall(r"```text\n(.*?)```", self.text, re.DOTALL)
+
+    def give(self, command: str) -> str:
+        done = self.site.ansible.run(*command.split(), env=self.site.env)
+        # What is refused is shown with an address that is not let in.
+        assert bool(done.returncode) == ("management_source" in command), done.stdout + done.stderr
+        return done.stdout
+
+
 def test_the_guide(site: Site) -> None:
     """Its commands, one after the other, with its policy."""
-    text = (ROOT / "docs" / "site.md").read_text()
-    for name, content in re.findall(r"```yaml\n# (\S+)\n(.*?)```", text, re.DOTALL):
-        (site.home / name).write_text(content)
-    commands = re.findall(r"^\$ (.*)$", text, re.MULTILINE)
-    assert len(commands) == 5
-    outputs = []
-    for command in commands:
-        done = site.ansible.run(*command.split(), env=site.env)
-        assert done.returncode == 0, done.stdout + done.stderr
-        outputs.append(done.stdout)
-    (shown,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
-    assert [line for line in shown.splitlines() if line not in outputs[1]] == []
+    page = Page(site, "site.md")
+    assert len(page.commands) == 5
+    outputs = [page.give(command) for command in page.commands]
+    assert [line for line in page.shown[0].splitlines() if line not in outputs[1]] == []
     assert all("changed=0" in output for output in outputs[2:])
+
+
+def test_the_guide_to_the_firewall(site: Site) -> None:
+    """Its commands, one after the other, with its policy, where there is the line that was written by hand."""
+    page = Page(site, "firewall.md")
+    by_hand, refusal, summary = page.shown
+    site.simulator.load({"firewall": {"cluster": f"[RULES]\n\n{by_hand}\n"}})
+    assert len(page.commands) == 4
+    outputs = [page.give(command) for command in page.commands]
+    assert refusal.strip() in outputs[0]
+    assert [line for line in summary.splitlines() if line not in outputs[2]] == []
+    assert "changed=0" in outputs[3]
+    assert site.simulator.export()["firewall"]["cluster"].count("192.168.40.82") == 1
 
 
 def test_the_readme(site: Site) -> None:

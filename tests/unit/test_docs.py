@@ -14,6 +14,8 @@ pytest.importorskip("ansible", reason="documents are checked as Ansible checks t
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.homelab.pve.plugins.module_utils.access import spec
 from ansible_collections.homelab.pve.plugins.module_utils.access.document import parse_document
+from ansible_collections.homelab.pve.plugins.module_utils.firewall import spec as firewall_spec
+from ansible_collections.homelab.pve.plugins.module_utils.module import whole_firewall
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "roles").glob("*/README.md")])
@@ -25,30 +27,64 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for name, text in BLOCK.findall(page.read_text()) if name == language]
 
 
-def policies() -> list[Any]:
-    """Return every YAML block and example that holds a policy."""
-    found = []
-    for page in PAGES:
-        for number, text in enumerate(blocks(page, "yaml"), 1):
-            content = yaml.safe_load(text)
-            if isinstance(content, dict) and "pve_access" in content:
-                found.append(pytest.param(content["pve_access"], id=f"{page.relative_to(ROOT)}-{number}"))
-    for example in sorted((ROOT / "examples").glob("*.yml")):
-        content = yaml.safe_load(example.read_text())
-        if isinstance(content, dict) and "pve_access" in content:
-            found.append(pytest.param(content["pve_access"], id=example.name))
-    return found
+def policies(key: str) -> list[Any]:
+    """Return what every YAML block and example says under the key of a policy."""
+    texts = {
+        f"{page.relative_to(ROOT)}-{number}": text
+        for page in PAGES
+        for number, text in enumerate(blocks(page, "yaml"), 1)
+    }
+    texts |= {example.name: example.read_text() for example in sorted((ROOT / "examples").glob("*.yml"))}
+    contents = {name: yaml.safe_load(text) for name, text in texts.items()}
+    return [
+        pytest.param(content[key], id=name)
+        for name, content in contents.items()
+        if isinstance(content, dict) and key in content
+    ]
 
 
-@pytest.mark.parametrize("policy", policies())
+@pytest.mark.parametrize("policy", policies("pve_access"))
 def test_policies_are_what_the_module_takes(policy: dict[str, Any]) -> None:
     result = ArgumentSpecValidator(spec.DOCUMENT).validate(policy)
     assert not result.error_messages
     assert parse_document(result.validated_parameters).whole
 
 
-def test_there_are_policies_to_look_at() -> None:
-    assert len(policies()) >= 3
+@pytest.mark.parametrize("policy", policies("pve_firewall"))
+def test_firewalls_are_what_the_module_takes(policy: dict[str, Any]) -> None:
+    result = ArgumentSpecValidator({**firewall_spec.DOCUMENT, **firewall_spec.GUARD}).validate(policy)
+    assert not result.error_messages
+    assert whole_firewall(result.validated_parameters).places
+
+
+@pytest.mark.parametrize("key", ["pve_access", "pve_firewall"])
+def test_there_are_policies_to_look_at(key: str) -> None:
+    assert len(policies(key)) >= 3
+
+
+@pytest.mark.parametrize(
+    ("role", "option", "module"),
+    [
+        ("access", "access_policy", spec.DOCUMENT),
+        ("firewall", "firewall_policy", firewall_spec.DOCUMENT),
+    ],
+)
+def test_a_policy_of_a_role_is_what_its_module_takes(role: str, option: str, module: dict[str, Any]) -> None:
+    told = yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())
+    found = told["argument_specs"]["main"]["options"][option]["options"]
+    assert shape(found) == shape(module)
+
+
+def shape(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what Ansible checks of options."""
+    parts = ("type", "elements", "choices", "default", "required")
+    return {
+        name: {
+            **{part: option[part] for part in parts if option.get(part) not in (None, False)},
+            **({"options": shape(option["options"])} if "options" in option else {}),
+        }
+        for name, option in options.items()
+    }
 
 
 # Commands that readers are told to give, and what runs them.
