@@ -25,7 +25,7 @@ from typing import Any
 
 MODULES = "ansible_collections.homelab.pve.plugins.modules"
 UTILS = "ansible_collections.homelab.pve.plugins.module_utils"
-NAMES = ("pve_access", "pve_token", "pve_user")
+NAMES = ("pve_access", "pve_firewall", "pve_token", "pve_user")
 # What changes something, or makes sure that it lasts.
 FILE_STEPS = ("open", "fchmod", "write", "fsync", "close", "rename", "unlink", "link")
 TREE = Path(__file__).resolve().parents[2] / ".nox" / "tree"
