@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -16,11 +17,11 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("ansible")
 
+from ansible_collections.homelab.pve.tests.faults.runner import Runner
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
 
 TREE = Path(__file__).resolve().parents[2] / ".nox" / "tree"
 CALLBACKS = Path(__file__).resolve().parent / "callbacks"
-MODULES = "ansible_collections.homelab.pve.plugins.modules"
 SECONDS = 180  # until a program counts as hung
 
 Json = dict[str, Any]
@@ -135,18 +136,15 @@ class Ansible:
     def module(self, name: str, options: Mapping[str, Any], *, check: bool = False, no_log: bool = False) -> Json:
         """Run a module as Ansible does on the managed host, in diff mode, and return what it says."""
         told = {"_ansible_check_mode": check, "_ansible_diff": True, "_ansible_no_log": no_log}
-        done = subprocess.run(
-            [sys.executable, "-m", f"{MODULES}.{name}"],
-            cwd=self.home,
-            env={**self.env, "PYTHONPATH": str(TREE)},
-            input=json.dumps({"ANSIBLE_MODULE_ARGS": {**options, **told}}),
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        assert not done.stderr, done.stderr
-        return json.loads(done.stdout)
+        outcome = forks().run(name, {**options, **told}, env=self.env)
+        assert outcome.result is not None, outcome.said
+        return outcome.result
+
+
+@functools.cache
+def forks() -> Runner:
+    """The program that runs modules for all tests of a worker; it ends with the worker."""
+    return Runner(Path("/nonexistent"))
 
 
 @pytest.fixture

@@ -522,10 +522,16 @@ def test_the_examples_can_be_checked(
 ) -> None:
     """Before anything of it is there: what an earlier task would have made is taken for granted, and named."""
     before, home = simulator.export(), files(ansible.home)
-    done = ansible.playbook([play(name, documentation, connected) for name in CASES], "--check", "--diff")
-    assert done.returncode == 0, done.output
+    assumed = []
+    for name in CASES:
+        for task in yaml.safe_load(documentation[name]["examples"]):
+            module = next((key for key in task if key.startswith("homelab.pve.")), None)
+            # What has a template in it is a play's business.
+            if module is not None and "{{" not in str(task):
+                result = ansible.module(module.rpartition(".")[2], {**connected, **task[module]}, check=True)
+                assert not result.get("failed"), result["msg"]
+                assert not result.get("warnings") or result["assumed"], result["warnings"]
+                assumed += result["assumed"] if task["name"] in ("Let it use the console, too", "Make a token") else []
     assert simulator.export() == before
-    left = {name: content for name, content in files(ansible.home).items() if name != "playbook.json"}
-    assert left == home
-    assumed = done.result("Let it use the console, too")["assumed"] + done.result("Make a token")["assumed"]
+    assert files(ansible.home) == home
     assert assumed == ["user ci-reader@pve"]
