@@ -18,6 +18,7 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("ansible")
 
+from ansible_collections.homelab.pve.tests.live.run import PLAYBOOKS, parse
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,14 +190,16 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
         yield Cluster(simulator, tmp_path)
 
 
+# In two halves, which can run at the same time.
+@pytest.mark.parametrize("playbooks", [list(PLAYBOOKS)[:6], list(PLAYBOOKS)[6:]], ids=["single", "whole"])
 @pytest.mark.parametrize("cluster", [("8.4", [214, 999])], indirect=True, ids=["8.4"])
-def test_everything_passes_and_nothing_is_different_afterwards(cluster: Cluster) -> None:
-    status, output = cluster.run()
+def test_everything_passes_and_nothing_is_different_afterwards(cluster: Cluster, playbooks: list[str]) -> None:
+    status, output = cluster.run(*playbooks)
     assert status == 0, output
     assert cluster.state() == cluster.pristine
     table = output.partition("\nresult ")[2].splitlines()[1:]
     names = [line.split()[1] for line in table]
-    assert names == ["role", "group", "user", "pool", "token", "acl", "access", "readers", "firewall", "site", "server"]
+    assert names == [*playbooks, "server"]
     assert all(line.startswith("passed") for line in table)
     assert "/vms/214" in output, "the tests look for a guest that is there"
 
@@ -303,6 +306,15 @@ def test_what_cannot_be_run_is_told_before_anything_is_changed(cluster: Cluster)
         state["firewall"]["cluster"] = FIREWALL.replace(there, added + there, 1)
         cluster.simulator.load(state)
         told(said)
+
+
+def test_without_only_everything_is_run(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.touch(mode=0o600)
+    secret.write_text(ROOT_SECRET)
+    given = ["--host=pve.example.org", f"--token-id={ROOT_TOKEN}", f"--token-file={secret}"]
+    assert parse(given)[2] == list(PLAYBOOKS)
+    assert {file.stem for file in (RUN.parent / "playbooks").glob("*.yml")} == set(PLAYBOOKS)
 
 
 def test_what_is_missing_is_asked_for() -> None:
