@@ -12,7 +12,7 @@ from .scope import GROUP, Scope
 from .steps import Piece, alias_row, make_pieces, rule_row, set_row
 from .target import make_target
 from .wanted import Document
-from .watch import Watch, judge, make_watch, safely_ordered
+from .watch import Watch, judge, make_watch, nodes_cut_off, safely_ordered
 
 ALLOW = "Say allow_lockout: true if that is meant."
 
@@ -60,7 +60,7 @@ def _guarded(watch: Watch, pieces: list[Piece], allow_lockout: bool) -> tuple[li
     found = None if allow_lockout else judge(watch, ordered)
     if found is not None:
         raise OptionError(str(found), ALLOW)
-    return ordered, warnings
+    return ordered, [*warnings, *nodes_cut_off(watch, ordered)]
 
 
 # -- what the module returns ------------------------------------------------------------------------------------------

@@ -29,12 +29,16 @@ MOST_LOOKS = 100_000
 
 @dataclass(frozen=True)
 class Watch:
-    """What the guard knows. ``held`` is what places hold now; ``unseen`` says what the caller may not read."""
+    """What the guard knows. ``held`` is what places hold now; ``unseen`` says what the caller may not read.
+
+    ``nodes`` are the addresses of the other nodes, which call this one on the same port.
+    """
 
     hosts: tuple[Host, ...] = ()
     held: Held = field(default_factory=dict)
     caller: str = ""
     api_clients: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
     unseen: str = ""
 
 
@@ -48,10 +52,8 @@ def make_watch(view: View, wanted: Document, target: Target) -> Watch | None:
         return None
     if not _filters(view, target):
         return None
-    path = "/cluster/status"
-    local: Mapping[str, object] = next(
-        (row for row in view.read(path) if row.get("local") and row["type"] == "node"), {}
-    )
+    nodes = [row for row in view.read("/cluster/status") if row["type"] == "node"]
+    local: Mapping[str, object] = next((row for row in nodes if row.get("local")), {})
     names = [str(local.get("name", ""))] + [
         place.scope.id for place in target.places if place.scope.kind == NODE and place.scope.id != local.get("name")
     ]
@@ -66,7 +68,8 @@ def make_watch(view: View, wanted: Document, target: Target) -> Watch | None:
             return Watch(unseen="the datacenter's firewall (Sys.Audit on /)")
     held[DATACENTER] = _datacenter(view, target, held)
     hosts = tuple(_host(view, name, str(local.get("ip", "")) if name == names[0] else "") for name in names)
-    return Watch(hosts, held, caller, wanted.api_clients)
+    others = tuple(str(row["ip"]) for row in nodes if row.get("ip") and not row.get("local"))
+    return Watch(hosts, held, caller, wanted.api_clients, others)
 
 
 def _filters(view: View, target: Target) -> bool:
@@ -151,6 +154,24 @@ def judge(watch: Watch, pieces: Sequence[Piece]) -> CutOff | None:
         if found:
             return found
     return None
+
+
+def nodes_cut_off(watch: Watch, pieces: Sequence[Piece]) -> list[str]:
+    """Say which nodes of the cluster would not reach each other's API any more, as they do for each other's users."""
+    last: Held = watch.held
+    for piece in pieces:
+        last = piece.effect(last)
+    host = watch.hosts[0]
+    before, after = _situation(watch.held, host), _situation(last, host)
+    found = {address: cut_off(host, before, after, [address], [API_PORT]) for address in watch.nodes}
+    cut = {address: one for address, one in found.items() if one}
+    if not cut:
+        return []
+    verdict = next(iter(cut.values())).after
+    return [
+        f"Other nodes pass their users' calls on to port {API_PORT} of {host.node}, and would not get in "
+        f"any more: {', '.join(cut)} ({verdict.by} answers {verdict.action})."
+    ]
 
 
 def is_one_list(pieces: Sequence[Piece]) -> bool:
