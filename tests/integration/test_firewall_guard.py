@@ -54,10 +54,11 @@ def document(*rules: RuleSpec, source: str = ADMIN) -> Document:
 
 
 def test_other_nodes_that_are_cut_off_are_named(simulator: Simulator) -> None:
-    (said,) = plan(simulator, document(LET_IN, CLOSED)).warnings
+    clients = replace(document(LET_IN, CLOSED), api_clients=(ADMIN,))
+    (said,) = plan(simulator, clients).warnings
     assert "192.168.40.3, 192.168.40.4 (cluster rule 1 (IN DROP -p tcp -dport 8006) answers DROP)" in said
     nodes = replace(LET_IN, key="nodes", fields={**LET_IN.fields, "source": "192.168.40.2-192.168.40.4"})
-    assert plan(simulator, document(nodes, LET_IN, CLOSED)).warnings == ()
+    assert plan(simulator, replace(document(nodes, LET_IN, CLOSED), api_clients=(ADMIN,))).warnings == ()
 
 
 def test_what_cannot_be_judged_is_refused_unless_it_is_meant(simulator: Simulator) -> None:

@@ -20,7 +20,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.firewall.model import 
     Ruleset,
 )
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.observe import View
-from ansible_collections.homelab.pve.plugins.module_utils.firewall.plan import plan_firewall, read_everything
+from ansible_collections.homelab.pve.plugins.module_utils.firewall.plan import plan_firewall
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.reach import Packet, Reach
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.scope import DATACENTER
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.steps import Held
@@ -141,7 +141,6 @@ def test_what_is_planned_is_done_safely_and_once(simulator: Simulator, case: Any
         before = read(client)
         view = View(client)
         try:
-            read_everything(view, document)
             plan, pieces = plan_firewall(view, document)
         except OptionError:
             event("refused")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from ..client.errors import OptionError, PermissionDenied
 from .model import Alias, Entry, Group, IpSet, Rule
 from .scope import DATACENTER, GUEST, NODE, Guest, Scope, base_path, rules_path
 
 Rows = list[dict[str, Any]]
+T = TypeVar("T")
 
 
 class Source(Protocol):
@@ -33,8 +34,16 @@ class View:
         self._guests: dict[int, Guest] | None = None
         # Paths that the caller may not read, with PVE's words.
         self.denied: dict[str, str] = {}
-        # Once everything was read, planning is left to what is here.
+        # Once everything was read, all else is left to what is here.
         self.closed = False
+        self._worked_out: dict[object, Any] = {}
+
+    def once(self, what: object, work: Callable[[], T]) -> T:
+        """Return what ``work`` makes of this view; it is done once."""
+        if what not in self._worked_out:
+            self._worked_out[what] = work()
+        found: T = self._worked_out[what]
+        return found
 
     @property
     def release(self) -> tuple[int, int]:

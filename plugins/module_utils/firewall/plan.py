@@ -17,24 +17,17 @@ from .watch import Watch, judge, make_watch, nodes_cut_off, safely_ordered
 ALLOW = "Say allow_lockout: true if that is meant."
 
 
-def read_everything(view: View, wanted: Document) -> None:
-    """Read all that the plan for a document takes, and close the view."""
-    target = make_target(view, wanted)
-    target.problems.stop()
-    make_pieces(view, target)
-    make_watch(view, wanted, target)
-    view.closed = True
-
-
 def plan_firewall(view: View, wanted: Document) -> tuple[Plan, list[Piece]]:
-    """Return the ordered plan that makes the observed firewall what the document says, and its pieces.
+    """Return the ordered plan that makes the firewall what the document says, and its pieces.
 
-    Raises OptionError with what speaks against it; then nothing of it is done.
+    An open view is read as far as that takes, and then closed. Raises OptionError with what speaks against it; then
+    nothing of it is done.
     """
     target = make_target(view, wanted)
     target.problems.stop()
     pieces, warnings = make_pieces(view, target)
-    watch = None if target.assumed else make_watch(view, wanted, target)
+    watch = None if target.assumed else make_watch(view, wanted, target, pieces)
+    view.closed = True
     if watch is not None:
         pieces, said = _guarded(watch, pieces, wanted.allow_lockout)
         warnings += said
@@ -106,7 +99,4 @@ def _place_result(place: PlaceTarget) -> dict[str, Any]:
 def _rules(place: PlaceTarget) -> list[dict[str, Any]]:
     if place.goal is None:
         return []
-    return [
-        {"position": position, **rule_row(rule), **({"errors": dict(rule.errors)} if rule.errors else {})}
-        for position, rule in enumerate(place.goal.rules())
-    ]
+    return [{"position": position, **rule_row(rule)} for position, rule in enumerate(place.goal.rules())]

@@ -123,11 +123,17 @@ class _Work:
         later = []
         for element in reversed(self.goal.made):
             rule = self.goal.final[element]
-            if rule.enable and rule.action != ACCEPT:
+            if rule.enable and (rule.action in ("DROP", "REJECT") or self._cuts_on_top(rule)):
                 later.append(element)
                 rule = _pending(rule)
             self._post(element, rule, "made switched off, to be switched on last" if element in later else "")
         return later[::-1]
+
+    def _cuts_on_top(self, rule: Rule) -> bool:
+        """Tell whether a new rule, ahead of all others, might cut somebody off."""
+        if rule.action == ACCEPT:
+            return False
+        return self.packets is None or self.packets.cut((rule, *self._list()), [rule]) is not None
 
     def _post(self, element: int, rule: Rule, note: str) -> None:
         self.order.insert(0, element)
@@ -191,14 +197,14 @@ class _Work:
 
     def _next(self) -> None:
         """Make the first step that cuts nobody off; where there is none, do something that makes one possible."""
-        first_cut: tuple[int, list[int]] | None = None
+        cuts = []
         for step in self.left:
             cut = self._cut_by(*step)
             if cut is None:
                 self._make(*step)
                 return
-            first_cut = first_cut or cut
-        if first_cut is None or not self._help(*first_cut):
+            cuts.append(cut)
+        if not any(self._help(*cut) for cut in cuts):
             action, element = self.left[0]
             self.warnings.append(
                 f"While the rules change, something that both the old and the new ones let through may be cut off for "
@@ -254,9 +260,11 @@ class _Work:
         for element in waiting if cutting is None else [order[cutting], *sorted(waiting)]:
             if element in waiting and self._pause(element, packets):
                 return True
-        final = self.goal.rules()
-        letting_in = self.packets.decides(final, packets)
-        return letting_in is not None and self._bridge(final[letting_in])
+        for rules in (self.goal.rules(), self.goal.current):
+            letting_in = self.packets.decides(rules, packets)
+            if letting_in is not None and self._bridge(rules[letting_in]):
+                return True
+        return False
 
     def _help_with(self, element: int) -> None:
         if element in self.goal.final:

@@ -11,7 +11,7 @@ from ..reconcile import Change, Plan
 from .digest import list_digest
 from .model import RULE_FIELDS
 from .observe import Rows, View
-from .plan import plan_firewall, read_everything
+from .plan import plan_firewall
 from .steps import Piece
 from .wanted import Document
 
@@ -42,7 +42,8 @@ class FirewallTask:
     def observe(self) -> View:
         """Read what the plan takes, and no more."""
         view = View(self.client)
-        read_everything(view, self.wanted)
+        # What is needed shows while planning: this one reads as it goes.
+        plan_firewall(view, self.wanted)
         return view
 
     def plan(self, view: View) -> Plan:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_interface
+from functools import lru_cache
+from ipaddress import ip_interface, ip_network
 from itertools import islice, product
 
 from .document import API_PORT
 from .guard import CutOff, Host, Situation, cut_off, not_reaching
 from .model import Group, IpSet, Rule, Ruleset
 from .observe import View
-from .packets import Packets
+from .packets import Packets, content
 from .places import PlaceTarget, Target
 from .reach import ACCEPT, Packet, Reach, all_rules, interesting_addresses
 from .scope import CLUSTER, DATACENTER, GROUP, NODE, Scope
@@ -23,6 +24,9 @@ from .wanted import Document
 SSH_PORT = 22
 PORTS = (API_PORT, SSH_PORT)
 _SPECIAL_SETS = ("blacklist", "management")
+_PARTS = ("rules", "aliases", "ipset")
+# Whoever knocks there, from wherever.
+_KNOCK = Rule("in", ACCEPT, proto="tcp", dport=",".join(map(str, PORTS)))
 # How many packets are looked at while a plan is ordered, over all of its steps; the clients' own always are.
 MOST_LOOKS = 100_000
 
@@ -42,28 +46,39 @@ class Watch:
     unseen: str = ""
 
 
-def make_watch(view: View, wanted: Document, target: Target) -> Watch | None:
+def make_watch(view: View, wanted: Document, target: Target, pieces: Sequence[Piece]) -> Watch | None:
     """Read what it takes to judge a plan. None where nothing in it can cut anybody off from the host."""
     if not any(place.scope.kind in (CLUSTER, NODE, GROUP) for place in target.places):
         return None
     caller = wanted.management_source or view.local_address
     clients = (caller, *wanted.api_clients)
-    if not wanted.api_clients and not any(_may_cut(place, clients) for place in target.places):
-        return None
+    if not wanted.api_clients:
+        if is_one_list(pieces) and _is_the_host(caller):
+            return None
+        if not any(_may_cut(place, clients) for place in target.places):
+            return None
     if not _filters(view, target):
         return None
+    if not wanted.api_clients and is_one_list(pieces) and target.places[0].scope == DATACENTER:
+        # The node's own rules come first: if those of the datacenter do not cut the caller off where the node leaves it
+        # to them, nothing does.
+        unknown = Scope(NODE, "")
+        if all(view.try_to_read(f"/cluster/firewall/{part}") is not None for part in _PARTS):
+            held = {unknown: Ruleset(), DATACENTER: _datacenter(view, target, {})}
+            if judge(Watch((Host(""),), held, caller), pieces) is None:
+                return None
     nodes = [row for row in view.read("/cluster/status") if row["type"] == "node"]
     local: Mapping[str, object] = next((row for row in nodes if row.get("local")), {})
     names = [str(local.get("name", ""))] + [
         place.scope.id for place in target.places if place.scope.kind == NODE and place.scope.id != local.get("name")
     ]
-    held: dict[Scope, Ruleset] = {}
+    held = {}
     for scope in [Scope(NODE, name) for name in names]:
         base = view.base(scope)
         if view.try_to_read(f"{base}/rules") is None or view.try_to_read(f"{base}/options") is None:
             return Watch(unseen=f"the firewall of the node {scope.id} (Sys.Audit on /nodes/{scope.id})")
         held[scope] = Ruleset(view.options(scope), view.rules(scope))
-    for part in ("rules", "aliases", "ipset"):
+    for part in _PARTS:
         if view.try_to_read(f"/cluster/firewall/{part}") is None:
             return Watch(unseen="the datacenter's firewall (Sys.Audit on /)")
     held[DATACENTER] = _datacenter(view, target, held)
@@ -111,7 +126,7 @@ def _datacenter(view: View, target: Target, nodes: Mapping[Scope, Ruleset]) -> R
             groups[name] = group
     rules += [rule for group in groups.values() for rule in group.rules or ()]
     used = {*_SPECIAL_SETS}
-    for rule in rules:
+    for rule in filter(_matters, rules):
         for value in (rule.source, rule.dest):
             named = reference(value or "")
             if named and named.is_set:
@@ -120,6 +135,20 @@ def _datacenter(view: View, target: Target, nodes: Mapping[Scope, Ruleset]) -> R
     for name, found in view.sets(DATACENTER).items():
         sets[name] = replace(found, entries=view.entries(DATACENTER, name)) if name in used else found
     return Ruleset(view.options(DATACENTER), view.rules(DATACENTER), view.aliases(DATACENTER), sets, groups)
+
+
+def _matters(rule: Rule) -> bool:
+    return _meets_a_knock(content(rule))
+
+
+@lru_cache(maxsize=4096)
+def _meets_a_knock(rule: Rule) -> bool:
+    return Packets.overlap(rule, _KNOCK)
+
+
+def _is_the_host(address: str) -> bool:
+    """Tell whether somebody is the host itself, from which everything gets in."""
+    return ip_network(address, strict=False).is_loopback
 
 
 def _host(view: View, name: str, address: str) -> Host:
@@ -180,7 +209,19 @@ def is_one_list(pieces: Sequence[Piece]) -> bool:
 
 
 def _situation(held: Held, host: Host) -> Situation:
-    return Situation(held[DATACENTER], held[Scope(NODE, host.node)])
+    return Situation(_judged(held[DATACENTER]), _judged(held[Scope(NODE, host.node)]))
+
+
+def _judged(ruleset: Ruleset) -> Ruleset:
+    """Return a ruleset in which what cannot matter here is switched off: the sets that it names were not read."""
+    groups = {name: replace(group, rules=_only_what_matters(group.rules)) for name, group in ruleset.groups.items()}
+    return replace(ruleset, rules=_only_what_matters(ruleset.rules) or (), groups=groups)
+
+
+def _only_what_matters(rules: tuple[Rule, ...] | None) -> tuple[Rule, ...] | None:
+    if rules is None:
+        return None
+    return tuple(rule if _matters(rule) else replace(rule, enable=False) for rule in rules)
 
 
 def safely_ordered(watch: Watch, pieces: Sequence[Piece]) -> tuple[list[Piece], list[str]]:
@@ -238,8 +279,9 @@ def _let_in(watch: Watch, host: Host, last: Held) -> Iterator[Packet]:
 
 
 def _reach(held: Held, host: Host) -> Reach:
-    node = held[Scope(NODE, host.node)]
-    return Reach(held[DATACENTER], node, host.local_network, nftables=str(node.options.get("nftables") or 0) != "0")
+    both = _situation(held, host)
+    nftables = str(both.node.options.get("nftables") or 0) != "0"
+    return Reach(both.cluster, both.node, host.local_network, nftables=nftables)
 
 
 def _cut(protected: Iterable[tuple[Host, Sequence[Packet]]], held: Held) -> str | None:

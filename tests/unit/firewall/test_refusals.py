@@ -16,7 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, PveError
 from ansible_collections.homelab.pve.plugins.module_utils.firewall import document, spec
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.observe import View
-from ansible_collections.homelab.pve.plugins.module_utils.firewall.plan import plan_firewall, read_everything
+from ansible_collections.homelab.pve.plugins.module_utils.firewall.plan import plan_firewall
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.wanted import Document
 from ansible_collections.homelab.pve.plugins.module_utils.module import whole_firewall
 from ansible_collections.homelab.pve.plugins.module_utils.reconcile import Plan, reconcile
@@ -92,7 +92,6 @@ def read(module: str, options: Json) -> Document:
 def planned(pve: Pve, module: str, options: Json) -> Plan:
     wanted = read(module, options)
     view = View(pve)
-    read_everything(view, wanted)
     return plan_firewall(view, wanted)[0]
 
 
