@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -201,15 +202,15 @@ def before_write(nth: Callable[[int], bool], act: Callable[[], None]) -> Callabl
 )
 def test_an_edit_before_any_write(simulator: Simulator, other: Other, document: str, edit: str) -> None:
     wanted = DOCUMENTS[document]()
+
+    def act(left: list[Json]) -> None:
+        getattr(other, edit)()
+        left.append(other.own())
+
     for nth in itertools.count(1):
         simulator.load({"firewall": FIREWALL})
         left: list[Json] = []
-
-        def act(left: list[Json] = left) -> None:
-            getattr(other, edit)()
-            left.append(other.own())
-
-        run = Run(simulator, wanted, before=before_write(lambda number, nth=nth: number == nth, act))
+        run = Run(simulator, wanted, before=before_write(lambda number, nth=nth: number == nth, partial(act, left)))
         run()
         if not left:
             break
@@ -222,16 +223,16 @@ def test_an_edit_before_any_write(simulator: Simulator, other: Other, document: 
 
 def test_what_is_not_declared_of_our_own_rules_stays(simulator: Simulator, other: Other) -> None:
     wanted = DOCUMENTS["rules reordered, changed, made and removed"]()
+
+    def act(acted: list[bool]) -> None:
+        acted.append(True)
+        row = next(row for row in other.client.get(RULES) if "[key:two]" in row.get("comment", ""))
+        other.client.send("PUT", f"{RULES}/{row['pos']}", {"log": "warning"})
+
     for nth in itertools.count(1):
         simulator.load({"firewall": FIREWALL})
         acted: list[bool] = []
-
-        def act(acted: list[bool] = acted) -> None:
-            acted.append(True)
-            row = next(row for row in other.client.get(RULES) if "[key:two]" in row.get("comment", ""))
-            other.client.send("PUT", f"{RULES}/{row['pos']}", {"log": "warning"})
-
-        Run(simulator, wanted, before=before_write(lambda number, nth=nth: number == nth, act))()
+        Run(simulator, wanted, before=before_write(lambda number, nth=nth: number == nth, partial(act, acted)))()
         if not acted:
             break
         (row,) = (row for row in other.client.get(RULES) if "[key:two]" in row.get("comment", ""))

@@ -229,7 +229,7 @@ def test_without_a_server(module: str, options: Json, field: str, words: str) ->
     with pytest.raises(OptionError) as refused:
         read(module, options)
     said = str(refused.value)
-    assert field in said.split(": ")[0] or said.startswith(field), said
+    assert field in said.partition(": ")[0] or said.startswith(field), said
     assert words in said
 
 
@@ -281,7 +281,7 @@ def test_with_a_look_at_the_server(module: str, options: Json, field: str, words
     with pytest.raises(OptionError) as refused:
         planned(pve, module, options)
     said = str(refused.value)
-    assert field in said.split(": ")[0] or said.startswith(field), said
+    assert field in said.partition(": ")[0] or said.startswith(field), said
     assert words in said
 
 
