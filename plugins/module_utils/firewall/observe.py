@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from ..client.errors import OptionError, PermissionDenied
+from ..client.errors import ApiError, OptionError
 from .model import Alias, Entry, Group, IpSet, Rule
 from .scope import DATACENTER, GUEST, NODE, Guest, Scope, base_path, rules_path
 
@@ -32,7 +32,7 @@ class View:
         self._source = source
         self._answers: dict[str, Any] = {}
         self._guests: dict[int, Guest] | None = None
-        # Paths that the caller may not read, with PVE's words.
+        # Paths that could not be read, mostly for want of rights, with PVE's words.
         self.denied: dict[str, str] = {}
         # Once everything was read, all else is left to what is here.
         self.closed = False
@@ -62,12 +62,12 @@ class View:
         return self._answers[path]
 
     def try_to_read(self, path: str) -> Any:
-        """Return the answer of a GET, or None where the caller may not ask; ``denied`` then has PVE's words."""
+        """Return the answer of a GET, or None where PVE gives none; ``denied`` then has its words."""
         if path in self.denied:
             return None
         try:
             return self.read(path)
-        except PermissionDenied as error:
+        except ApiError as error:
             self.denied[path] = error.text.strip()
             return None
 

@@ -44,8 +44,8 @@ def _guarded(watch: Watch, pieces: list[Piece], allow_lockout: bool) -> tuple[li
     """Return the changes in a safe order. Raises OptionError where somebody would be cut off."""
     if watch.unseen and pieces and not allow_lockout:
         raise OptionError(
-            f"This may cut somebody off, and whether it does cannot be told: {watch.unseen} cannot be read.",
-            f"Use credentials that may read it. {ALLOW}",
+            f"This may cut somebody off, and whether it does cannot be told without reading {watch.unseen}.",
+            f"Use credentials that may read it (Sys.Audit). {ALLOW}",
         )
     if watch.unseen:
         return pieces, []

@@ -75,12 +75,14 @@ def make_watch(view: View, wanted: Document, target: Target, pieces: Sequence[Pi
     held = {}
     for scope in [Scope(NODE, name) for name in names]:
         base = view.base(scope)
-        if view.try_to_read(f"{base}/rules") is None or view.try_to_read(f"{base}/options") is None:
-            return Watch(unseen=f"the firewall of the node {scope.id} (Sys.Audit on /nodes/{scope.id})")
+        for part in ("rules", "options"):
+            if view.try_to_read(f"{base}/{part}") is None:
+                return Watch(unseen=f"{base}/{part} ({view.denied[f'{base}/{part}']})")
         held[scope] = Ruleset(view.options(scope), view.rules(scope))
     for part in _PARTS:
-        if view.try_to_read(f"/cluster/firewall/{part}") is None:
-            return Watch(unseen="the datacenter's firewall (Sys.Audit on /)")
+        path = f"/cluster/firewall/{part}"
+        if view.try_to_read(path) is None:
+            return Watch(unseen=f"{path} ({view.denied[path]})")
     held[DATACENTER] = _datacenter(view, target, held)
     hosts = tuple(_host(view, name, str(local.get("ip", "")) if name == names[0] else "") for name in names)
     others = tuple(str(row["ip"]) for row in nodes if row.get("ip") and not row.get("local"))
