@@ -108,7 +108,7 @@ options:
   state:
     description:
       - Whether the group is to be there. Its rules are deleted before it is. The task fails as long as a rule of the
-        datacenter calls it; PVE would let that rule dangle. Rules of nodes and guests are not looked at.
+        datacenter or of a node calls it; PVE would let that rule dangle. Rules of guests are not looked at.
     type: str
     choices: [present, absent]
     default: present

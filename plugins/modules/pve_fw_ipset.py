@@ -59,8 +59,8 @@ options:
   state:
     description:
       - Whether the set is to be there. It goes with all of its entries, but the task fails as long as a rule of the
-        same place names it, or for the datacenter one of a security group.
-      - Other rules are not looked at.
+        same place names it, or for the datacenter one of a security group or of a node.
+      - Rules of guests that name a set of the datacenter are not looked at.
     type: str
     choices: [present, absent]
     default: present

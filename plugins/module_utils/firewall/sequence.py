@@ -273,7 +273,8 @@ class _Work:
 
     def _pause(self, element: int, packets: int | None) -> bool:
         rule = self.rules[element]
-        if element in self.paused or not rule.enable or rule.action == ACCEPT:
+        # PVE has no effect of a rule with errors, and takes no change of it but one that mends it.
+        if element in self.paused or not rule.enable or rule.action == ACCEPT or rule.errors:
             return False
         final = self.goal.final.get(element)
         if packets is not None and self.packets is not None:
