@@ -47,9 +47,9 @@ options:
 notes:
   - Rules that are not declared are never moved, and stay unless O(exclusive=true).
   - New rules land on top in PVE and are moved from there. Those that drop or reject are made switched off, marked
-    C([pending]) in their comment, and switched on last; so are calls of groups, where that can matter. Where no order of
-    the changes would do, a copy of a rule bridges the gap for a moment. A run that is cut short is finished by the next
-    one.
+    C([pending]) in their comment, and switched on last; so are calls of groups, where that can matter. Where no order
+    of the changes would do, a copy of a rule bridges the gap for a moment. A run that is cut short is finished by the
+    next one.
 options:
   position:
     description:

@@ -33,9 +33,9 @@ options:
     type: str
   state:
     description:
-      - Whether the alias is to be there. It stays, and the task fails, as long as a rule or an entry of an IP set of the
-        same place names it, or for the datacenter a rule of a security group or of a node. PVE would let these dangle
-        without effect.
+      - Whether the alias is to be there. It stays, and the task fails, as long as a rule or an entry of an IP set of
+        the same place names it, or for the datacenter a rule of a security group or of a node. PVE would let these
+        dangle without effect.
       - Rules of guests that name an alias of the datacenter are not looked at.
     type: str
     choices: [present, absent]
