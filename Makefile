@@ -16,8 +16,11 @@ help: ## This list
 
 test: .nox/tools/ready ## Every check (one of them: .nox/tools/bin/nox -s unit)
 	@rm -rf .nox/reports && mkdir -p .nox/reports
-	@.nox/tools/bin/nox --report .nox/reports/nox.json; status=$$?; \
-	.nox/tools/bin/python .ci/report.py && exit $$status
+	@.nox/tools/bin/nox -t checks --report .nox/reports/nox-checks.json >.nox/reports/checks.log 2>&1 </dev/null & \
+	pid=$$!; trap "kill $$pid 2>/dev/null" INT TERM; \
+	.nox/tools/bin/nox -t tests --report .nox/reports/nox-tests.json; tests=$$?; \
+	wait $$pid; checks=$$?; cat .nox/reports/checks.log; \
+	.nox/tools/bin/python .ci/report.py && exit $$((tests + checks))
 
 demo: .nox/run/ready ## Readers planned, applied and proved on a simulated cluster
 	@$(RUN) tests/demo/run.py

@@ -1,4 +1,4 @@
-"""What `make test` checks, one session per check.
+"""What `make test` checks, one session per check. Those with the tags "checks" and "tests" run side by side.
 
 nox itself and every tool live in one environment (.nox/tools, made by the Makefile), so most sessions need none of
 their own: installing is the slowest part of a fresh run. Two sessions run on other Pythons and are skipped where
@@ -126,14 +126,14 @@ def pytest(session: nox.Session, *paths: str, python: Path = TOOLS, only: str = 
     )
 
 
-@nox.session
+@nox.session(tags=["checks"])
 def ruff(session: nox.Session) -> None:
     """Python style and order."""
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
 
 
-@nox.session
+@nox.session(tags=["checks"])
 def types(session: nox.Session) -> None:
     """Types, strictly, on everything that runs; tests say what they mean by running."""
     session.run("mypy", "noxfile.py", "conftest.py", ".ci/report.py", ".ci/get_pip.py")
@@ -141,19 +141,19 @@ def types(session: nox.Session) -> None:
     session.run("mypy", *(f"-pansible_collections.homelab.pve.{name}" for name in packages))
 
 
-@nox.session
+@nox.session(tags=["checks"])
 def licences(session: nox.Session) -> None:
     """Every file has a licence, and the licence texts are there."""
     session.run("reuse", "lint", "--lines")
 
 
-@nox.session
+@nox.session(tags=["checks"])
 def changelog(session: nox.Session) -> None:
     """The changelog's fragments can be made into a changelog."""
     session.run("antsibull-changelog", "lint")
 
 
-@nox.session
+@nox.session(tags=["checks"])
 def docs(session: nox.Session) -> None:
     """The plugins' documentation renders, and what it refers to exists."""
     session.run(
@@ -161,7 +161,7 @@ def docs(session: nox.Session) -> None:
     )
 
 
-@nox.session
+@nox.session(tags=["checks"])
 def archive(session: nox.Session) -> None:
     """The archive for users builds and installs, and holds nothing but files that git knows."""
     place = BUILD / "archive"
@@ -176,7 +176,7 @@ def archive(session: nox.Session) -> None:
     session.log(f"{built.name}: {len(holds)} files")
 
 
-@nox.session
+@nox.session(tags=["checks"])
 def lint(session: nox.Session) -> None:
     """Roles, playbooks and examples: ansible-lint's production profile."""
     ansible_lint = ("ansible-lint", "--offline", "--strict", "-c.ansible-lint")
@@ -187,7 +187,7 @@ def lint(session: nox.Session) -> None:
     session.run(*ansible_lint)
 
 
-@nox.session
+@nox.session(tags=["checks"])
 def sanity(session: nox.Session) -> None:
     """ansible-test's own checks, without an ignore file; on the oldest Python, those that depend on it."""
     place = BUILD / "sanity" / COLLECTION
@@ -229,19 +229,19 @@ def sanity(session: nox.Session) -> None:
     count(session, ran, 0, skipped)
 
 
-@nox.session
+@nox.session(tags=["tests"])
 def unit(session: nox.Session) -> None:
     """Unit tests."""
     pytest(session, "tests/unit")
 
 
-@nox.session
+@nox.session(tags=["tests"])
 def contract(session: nox.Session) -> None:
     """The simulator answers as the real thing does."""
     pytest(session, "tests/contract")
 
 
-@nox.session
+@nox.session(tags=["tests"])
 def newest(session: nox.Session) -> None:
     """The newest ansible-core: what every module promises, its examples, and the playbook from plan to proof."""
     version = next((version for version in ("3.13", "3.12") if version in pythons()), None)
@@ -252,19 +252,19 @@ def newest(session: nox.Session) -> None:
     pytest(session, "tests/integration", python=python, only="examples or predicts or from_plan_to_proof")
 
 
-@nox.session
+@nox.session(tags=["tests"])
 def integration(session: nox.Session) -> None:
     """Modules and playbooks against the simulator: what they do, what they survive, what they let out."""
     pytest(session, "tests/live", "tests/integration", "tests/faults", "tests/leaks")
 
 
-@nox.session
+@nox.session(tags=["tests"])
 def packets(session: nox.Session) -> None:
     """The role host_firewall with real packets: it takes root, and with CI=true it has to run."""
     pytest(session, "tests/packets")
 
 
-@nox.session
+@nox.session(tags=["checks"])
 def molecule(session: nox.Session) -> None:
     """The roles' scenarios."""
     scenarios = sorted(path.parent.name for path in ROOT.glob("extensions/molecule/*/molecule.yml"))
@@ -275,7 +275,7 @@ def molecule(session: nox.Session) -> None:
     count(session, len(scenarios))
 
 
-@nox.session
+@nox.session(tags=["checks"])
 def oldest(session: nox.Session) -> None:
     """The unit tests of the code that managed hosts run, on the oldest Python that it supports."""
     if "3.9" not in pythons():

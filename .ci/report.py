@@ -22,7 +22,8 @@ def tests_of(session: str) -> tuple[int, int, int]:
 
 
 def main() -> int:
-    sessions = json.loads((REPORTS / "nox.json").read_text())["sessions"]
+    runs = [json.loads((REPORTS / f"nox-{name}.json").read_text()) for name in ("checks", "tests")]
+    sessions = [session for run in runs for session in run["sessions"]]
     passed = failed = skipped = 0
     print("\nDurations, slowest first:")
     for session in sorted(sessions, key=lambda entry: -entry["duration"]):
