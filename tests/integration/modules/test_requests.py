@@ -37,8 +37,13 @@ LOGIN = {"user": ADMIN, "password": ADMIN_PASSWORD, "token_id": None, "token_sec
         ("pve_fw_options", {"scope": "guest", "vmid": 100, "enable": True}, {"GET": 2, "PUT": 1}),
         ("pve_fw_options", {"scope": "node", "node": "ugreen", "ndp": True}, {"GET": 3, "PUT": 1}),
         ("pve_fw_group", {"name": "new", "rules": [{"type": "in", "action": "DROP"}]}, {"GET": 2, "POST": 2, "PUT": 1}),
-        ("pve_fw_rule", {"type": "in", "action": "ACCEPT"}, {"GET": 2, "POST": 1}),
-        ("pve_fw_rule", {"type": "in", "action": "DROP"}, {"GET": 2, "POST": 1, "PUT": 1}),
+        # The host itself, which these come from, gets in whatever the rules say.
+        ("pve_fw_rule", {"type": "in", "action": "ACCEPT"}, {"GET": 1, "POST": 1}),
+        (
+            "pve_fw_rule",
+            {"type": "in", "action": "DROP", "management_source": "192.168.40.82"},
+            {"GET": 2, "POST": 1, "PUT": 1},
+        ),
         ("pve_fw_rule", {"scope": "guest", "vmid": 100, "type": "in", "action": "ACCEPT"}, {"GET": 2, "POST": 1}),
         ("pve_firewall", {}, {}),
         # The firewall is on in the end.
