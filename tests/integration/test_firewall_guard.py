@@ -9,10 +9,11 @@ import pytest
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
-from ansible_collections.homelab.pve.plugins.module_utils.firewall.scope import DATACENTER
+from ansible_collections.homelab.pve.plugins.module_utils.firewall.scope import DATACENTER, Scope
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.task import FirewallTask
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.wanted import (
     Document,
+    GroupSpec,
     ListSpec,
     PlaceSpec,
     RuleSpec,
@@ -80,3 +81,15 @@ def test_what_cannot_be_judged_is_refused_unless_it_is_meant(simulator: Simulato
     # What cannot cut anybody off needs no judgement.
     harmless = replace(CLOSED, fields={**CLOSED.fields, "dport": "443"})
     assert plan(simulator, document(harmless), "net@pve!ci", SECRET).changed
+
+
+def test_a_group_that_a_node_calls_can_cut_off_too(simulator: Simulator) -> None:
+    group = {"group": "staff", "rules": [{"type": "in", "action": "ACCEPT", "source": ADMIN}]}
+    calls = {"rules": [{"type": "group", "action": "staff"}, {"type": "in", "action": "DROP"}]}
+    simulator.load({"firewall": {"cluster": {"options": {"enable": 1}, "groups": [group]}, "nodes": {"ugreen": calls}}})
+    nothing = ListSpec(exclusive=True)
+    in_the_list = PlaceSpec(Scope("group", "staff"), rules=nothing)
+    as_a_group = PlaceSpec(DATACENTER, groups=(GroupSpec("staff", rules=nothing),))
+    for place in (in_the_list, as_a_group):
+        with pytest.raises(OptionError, match=r"node rule 1 \(IN DROP\) answers DROP"):
+            plan(simulator, Document((place,), management_source=ADMIN))

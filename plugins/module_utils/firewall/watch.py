@@ -50,7 +50,8 @@ def make_watch(view: View, wanted: Document, target: Target, pieces: Sequence[Pi
     """Read what it takes to judge a plan. None where nothing in it can cut anybody off from the host."""
     if not any(place.scope.kind in (CLUSTER, NODE, GROUP) for place in target.places):
         return None
-    caller = wanted.management_source or view.local_address
+    # A link-local address comes with the name of this machine's interface, which means nothing to the host.
+    caller = (wanted.management_source or view.local_address).partition("%")[0]
     clients = (caller, *wanted.api_clients)
     if not wanted.api_clients:
         if is_one_list(pieces) and _is_the_host(caller):
@@ -59,7 +60,7 @@ def make_watch(view: View, wanted: Document, target: Target, pieces: Sequence[Pi
             return None
     if not _filters(view, target):
         return None
-    if not wanted.api_clients and is_one_list(pieces) and target.places[0].scope == DATACENTER:
+    if not wanted.api_clients and is_one_list(pieces) and {piece.scope for piece in pieces} == {DATACENTER}:
         # The node's own rules come first: if those of the datacenter do not cut the caller off where the node leaves it
         # to them, nothing does.
         unknown = Scope(NODE, "")
