@@ -87,9 +87,9 @@ def test_a_group_that_a_node_calls_can_cut_off_too(simulator: Simulator) -> None
     group = {"group": "staff", "rules": [{"type": "in", "action": "ACCEPT", "source": ADMIN}]}
     calls = {"rules": [{"type": "group", "action": "staff"}, {"type": "in", "action": "DROP"}]}
     simulator.load({"firewall": {"cluster": {"options": {"enable": 1}, "groups": [group]}, "nodes": {"ugreen": calls}}})
-    nothing = ListSpec(exclusive=True)
-    in_the_list = PlaceSpec(Scope("group", "staff"), rules=nothing)
-    as_a_group = PlaceSpec(DATACENTER, groups=(GroupSpec("staff", rules=nothing),))
+    somebody_else = ListSpec((replace(LET_IN, fields={**LET_IN.fields, "source": "203.0.113.10"}),), exclusive=True)
+    in_the_list = PlaceSpec(Scope("group", "staff"), rules=somebody_else)
+    as_a_group = PlaceSpec(DATACENTER, groups=(GroupSpec("staff", rules=somebody_else),))
     for place in (in_the_list, as_a_group):
         with pytest.raises(OptionError, match=r"node rule 1 \(IN DROP\) answers DROP"):
             plan(simulator, Document((place,), management_source=ADMIN))
