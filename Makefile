@@ -45,7 +45,7 @@ clean: ## Remove everything that was built
 
 .nox/%/ready: requirements/%.txt requirements/constraints.txt
 	@$(PYTHON) -m venv --clear .nox/$*
-	@.nox/$*/bin/pip install -qq -r $< -c requirements/constraints.txt
+	@.nox/$*/bin/pip install -qq --no-compile -r $< -c requirements/constraints.txt
 	@.nox/$*/bin/python conftest.py
 	@touch $@
 .nox/tools/ready: requirements/run.txt

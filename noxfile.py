@@ -83,7 +83,7 @@ def environment(session: nox.Session, name: str, python: Path) -> Path:
     stamp = place / "installed.txt"
     if not stamp.exists() or stamp.read_text() != requirements.read_text():
         session.run(str(python), "-m", "venv", "--clear", str(place))
-        session.run(str(place / "bin" / "pip"), "install", "-qq", "-r", str(requirements))
+        session.run(str(place / "bin" / "pip"), "install", "-qq", "--no-compile", "-r", str(requirements))
         shutil.copy(requirements, stamp)
     return place / "bin"
 
