@@ -86,7 +86,7 @@ def observe(source: Source, wanted: Document, now: float) -> View:
             if "vmid" in row and row.get("pool"):
                 guest_pools.setdefault(row["pool"], set()).add(int(row["vmid"]))
     state = _with_pools(source, wanted, state, guest_pools)
-    complete = _complete(tree, release, down)
+    complete = complete_lists(tree, release, down)
     return View(state, release, source.identity, tree, complete, guests, down, now)
 
 
@@ -95,28 +95,35 @@ def _permissions(source: Source) -> Mapping[str, Privileges]:
     return found
 
 
-def _complete(tree: Mapping[str, Privileges], release: Release, down: tuple[str, ...]) -> frozenset[str]:
-    """Work out which lists the caller sees in full. What a deeper entry takes away shows in the tree."""
+def complete_lists(tree: Mapping[str, Privileges], release: Release, down: tuple[str, ...]) -> frozenset[str]:
+    """Work out which lists the caller sees in full (see ``View``)."""
 
     def held(path: str, *any_of: str) -> bool:
         return any(name in tree.get(path, {}) for name in any_of)
 
-    def held_below(path: str, *any_of: str) -> bool:
-        below = [deeper for deeper in tree if deeper.startswith(path + "/")]
-        return any(tree.get(path, {}).get(name) for name in any_of) and all(held(deeper, *any_of) for deeper in below)
-
     seen = {"roles"}
     if held("/access/groups", "User.Modify", "Sys.Audit"):
         seen.add("users")
-    if held_below("/access/groups", "User.Modify", "Sys.Audit", "Group.Allocate"):
+    if held_below(tree, "/access/groups", "User.Modify", "Sys.Audit", "Group.Allocate"):
         seen.add("groups")
     if held("/access", "Sys.Audit"):
         seen.add("acl")
-    if held_below("/pool", "Pool.Audit" if release >= (7, 0) else "Pool.Allocate"):
+    if held_below(tree, "/pool", "Pool.Audit" if release >= (7, 0) else "Pool.Allocate"):
         seen.add("pools")
-    if held_below("/vms", "VM.Audit") and not down:
+    if held_below(tree, "/vms", "VM.Audit") and not down:
         seen.add("guests")
     return frozenset(seen)
+
+
+def held_below(tree: Mapping[str, Privileges], path: str, *any_of: str) -> bool:
+    """Tell whether the caller holds one of some privileges on all below a path.
+
+    What a deeper entry takes away shows in the tree.
+    """
+    below = [held for deeper, held in tree.items() if deeper.startswith(path + "/")]
+    return any(tree.get(path, {}).get(name) for name in any_of) and all(
+        any(name in held for name in any_of) for held in below
+    )
 
 
 def _makes_users(wanted: Document, rows: Iterable[Row]) -> bool:

@@ -79,7 +79,7 @@ class Client:
         self._sleep = sleep
         self._transport = Transport(options, clock=clock)
         self._ticket: _Ticket | None = None
-        self._release: tuple[int, int] | None = None
+        self._version: Mapping[str, Any] | None = None
         # All that must not be shown, should an answer (of a proxy, say) repeat what it was asked.
         self._secrets = {secret for secret in (options.token_secret, options.password) if secret}
         self.requests_sent = 0
@@ -114,17 +114,22 @@ class Client:
         return self._options.identity
 
     @property
-    def release(self) -> tuple[int, int]:
-        """Major and minor release of PVE, such as (9, 2); one request, the first time."""
-        if self._release is None:
+    def version(self) -> Mapping[str, Any]:
+        """What PVE says of its version; one request, the first time."""
+        if self._version is None:
             version = self.get("/version")
-            found = _RELEASE.match(str(version.get("release", "")) if isinstance(version, dict) else "")
-            if not found:
+            if not isinstance(version, dict) or not _RELEASE.match(str(version.get("release", ""))):
                 raise PveError(
                     f"GET /version at {self._options.address} did not name a release.", "Is this Proxmox VE?"
                 )
-            self._release = (int(found.group(1)), int(found.group(2)))
-        return self._release
+            self._version = version
+        return self._version
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """Major and minor release of PVE, such as (9, 2)."""
+        found = _RELEASE.match(str(self.version["release"]))
+        return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
 
     @property
     def local_address(self) -> str:
@@ -170,7 +175,7 @@ class Client:
     def clone(self) -> Client:
         """Return a new client with the same options and credentials, for use in another thread."""
         clone = self._like_this(self._options)
-        clone._ticket, clone._release = self._ticket, self._release
+        clone._ticket, clone._version = self._ticket, self._version
         clone._secrets |= self._secrets
         return clone
 
@@ -269,11 +274,19 @@ class ReadOnly:
 
     def __init__(self, client: Client) -> None:
         self._get = client.get
+        self._clone = client.clone
+        self.close = client.close
         self._known: Callable[[str], Any] = lambda name: getattr(client, name)
 
     def get(self, path: str, params: Params = None) -> Any:
         """Return the ``data`` of a GET."""
         return self._get(path, params)
+
+    @property
+    def version(self) -> Mapping[str, Any]:
+        """What PVE says of its version."""
+        version: Mapping[str, Any] = self._known("version")
+        return version
 
     @property
     def release(self) -> tuple[int, int]:
@@ -285,6 +298,10 @@ class ReadOnly:
     def identity(self) -> str:
         """Who reads: a token id or a user id."""
         return str(self._known("identity"))
+
+    def clone(self) -> ReadOnly:
+        """Return a reader of its own for another thread."""
+        return self._clone().read_only()
 
     @property
     def local_address(self) -> str:

@@ -1,0 +1,210 @@
+"""Many questions at once: few connections, at most two questions to the agents of a node, no waiting for the dead.
+
+Facts are asked for by generators: each yields the questions of its next round and is sent their answers. The rounds of
+all of them go out together, and a question that two of them have is asked once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from ..client.errors import ApiError, AuthenticationError, NodeUnreachable, PermissionDenied, TransportError
+from ..client.http import ReadOnly
+from .ask import FAILED, HIDDEN, NOTHING, OFFLINE, TIMEOUT, Ask, Missing
+
+T = TypeVar("T")
+Collector = Generator[Sequence[Ask], Sequence[Any], T]
+
+CONCURRENCY = 8
+# An agent's answer occupies a worker of its node's daemon, of which there are three.
+AGENTS_PER_NODE = 2
+# So many questions are worth a connection of their own.
+_PER_CONNECTION = 4
+# After so many answers in a row that did not come in time, a node is not asked any more.
+_TIMEOUTS = 3
+# After so many broken connections in a row, it is the way to PVE that is broken.
+_CUTS = 5
+
+_Lane = deque[Ask]
+_Key = tuple[str, tuple[tuple[str, Any], ...]]
+
+
+class Fetcher:
+    """Asks PVE. ``missing`` is what got no answer.
+
+    A node that is down costs its own answers only: one question finds out (or nobody asks, where ``give_up_on`` was
+    told before), and all others for that node are noted as missing at once.
+    """
+
+    def __init__(self, reader: ReadOnly, concurrency: int = CONCURRENCY) -> None:
+        self._readers = [reader]
+        self._concurrency = concurrency
+        self._answers: dict[_Key, Any] = {}
+        # The subsets that asked a question, and why it has no answer.
+        self._askers: dict[_Key, list[str]] = {}
+        self._failures: dict[_Key, Missing] = {}
+        self._lock = threading.Lock()
+        self._down: dict[str, tuple[str, str]] = {}
+        self._timeouts: dict[str, int] = {}
+        self._cuts = 0
+        self._stopped = False
+        self._noted: dict[Missing, None] = {}
+
+    @property
+    def reader(self) -> ReadOnly:
+        """The reader that this started with."""
+        return self._readers[0]
+
+    @property
+    def missing(self) -> list[Missing]:
+        """What got no answer, in the order of subsets, nodes and guests."""
+        return sorted(self._noted, key=lambda one: (one.subset, one.node or "", one.vmid or 0, one.reason))
+
+    def note(self, missing: Missing) -> None:
+        """Note down something that is missing for another reason than an answer that did not come."""
+        with self._lock:
+            self._noted[missing] = None
+
+    def give_up_on(self, node: str, kind: str, reason: str) -> None:
+        """Ask nothing more of a node."""
+        with self._lock:
+            self._down.setdefault(node, (kind, reason))
+
+    def run(self, collectors: Mapping[str, Collector[Any]]) -> dict[str, Any]:
+        """Run collectors to their ends, side by side, and return what each returned."""
+        results: dict[str, Any] = {}
+        waiting: dict[str, Sequence[Ask]] = {}
+
+        def go_on(name: str, answers: Sequence[Any] | None) -> None:
+            try:
+                # The first send to a generator has to be None.
+                waiting[name] = collectors[name].send(answers)  # type: ignore[arg-type]  # None starts it
+            except StopIteration as end:
+                results[name] = end.value
+
+        for name in collectors:
+            go_on(name, None)
+        while waiting:
+            round_, waiting = waiting, {}
+            self.fetch(ask for asks in round_.values() for ask in asks)
+            for name, asks in round_.items():
+                go_on(name, [self._answers[ask.path, ask.params] for ask in asks])
+        return results
+
+    def fetch(self, asks: Iterable[Ask]) -> None:
+        """Ask what was not asked before. Raises PveError where PVE as a whole does not answer."""
+        common: _Lane = deque()
+        agents: dict[str, _Lane] = {}
+        for ask in asks:
+            if self._is_new(ask):
+                (agents.setdefault(ask.node or "", deque()) if ask.agent else common).append(ask)
+        wanted = len(common) + sum(len(lane) for lane in agents.values())
+        workers = min(self._concurrency, -(-wanted // _PER_CONNECTION))
+        if not workers:
+            return
+        # A lane is one question at a time; one that stands here several times has so many of them under way.
+        lanes: deque[_Lane] = deque([common] * workers)
+        for lane in agents.values():
+            lanes.extend([lane] * AGENTS_PER_NODE)
+        while len(self._readers) < workers:
+            self._readers.append(self.reader.clone())
+        with ThreadPoolExecutor(workers) as pool:
+            for work in [pool.submit(self._work, reader, lanes) for reader in self._readers[:workers]]:
+                work.result()
+
+    def _is_new(self, ask: Ask) -> bool:
+        key = (ask.path, ask.params)
+        askers = self._askers.setdefault(key, [])
+        if ask.subset not in askers:
+            askers.append(ask.subset)
+            if key in self._failures:
+                self.note(dataclasses.replace(self._failures[key], subset=ask.subset))
+        if key in self._answers:
+            return False
+        self._answers[key] = NOTHING
+        return True
+
+    def close(self) -> None:
+        """Close the connections that were added for asking at once."""
+        while len(self._readers) > 1:
+            self._readers.pop().close()
+
+    def _work(self, reader: ReadOnly, lanes: deque[_Lane]) -> None:
+        done = False
+        try:
+            while not self._stopped and lanes:
+                try:
+                    lane = lanes.popleft()
+                except IndexError:  # Somebody else took the last one.
+                    break
+                self._along(reader, lane)
+            done = True
+        finally:
+            self._stopped = self._stopped or not done
+
+    def _along(self, reader: ReadOnly, lane: _Lane) -> None:
+        while not self._stopped:
+            try:
+                ask = lane.popleft()
+            except IndexError:
+                return
+            self._ask(reader, ask)
+
+    def _ask(self, reader: ReadOnly, ask: Ask) -> None:
+        down = self._down.get(ask.node or "")
+        if down is not None:
+            self._fail(ask, *down, whole_node=True)
+            return
+        try:
+            found = reader.get(ask.path, dict(ask.params))
+        except AuthenticationError:
+            raise
+        except NodeUnreachable as error:
+            said = f"{ask.node or 'A node'} cannot be reached: {error.text or error.reason}"
+            if ask.node:
+                self.give_up_on(ask.node, OFFLINE, said)
+            self._fail(ask, OFFLINE, said, whole_node=True)
+        except ApiError as error:
+            kind = HIDDEN if isinstance(error, PermissionDenied) else FAILED
+            self._fail(ask, kind, f"GET {ask.path}: {_one_line(error.text)}")
+            self._lives(ask)
+        except TransportError as error:
+            self._no_answer(ask, error)
+        else:
+            self._answers[ask.path, ask.params] = found
+            self._lives(ask)
+
+    def _fail(self, ask: Ask, kind: str, reason: str, *, whole_node: bool = False) -> None:
+        """Note for all who asked that there is no answer; a node that is down is noted once, not for each guest."""
+        key = (ask.path, ask.params)
+        vmid = None if whole_node else ask.vmid
+        self._failures[key] = Missing(ask.subset, kind, reason, ask.node, vmid)
+        for subset in self._askers[key]:
+            self.note(Missing(subset, kind, reason, ask.node, vmid))
+
+    def _lives(self, ask: Ask) -> None:
+        with self._lock:
+            self._cuts = 0
+            self._timeouts.pop(ask.node or "", None)
+
+    def _no_answer(self, ask: Ask, error: TransportError) -> None:
+        """Note an answer that did not come; raise where that is not about this one question."""
+        if not error.sent:
+            raise error
+        self._fail(ask, TIMEOUT if error.timed_out else FAILED, error.message)
+        with self._lock:
+            self._cuts += not error.timed_out
+            late = self._timeouts[ask.node or ""] = self._timeouts.get(ask.node or "", 0) + error.timed_out
+        if self._cuts >= _CUTS:
+            raise error
+        if ask.node and late >= _TIMEOUTS:
+            self.give_up_on(ask.node, TIMEOUT, f"{ask.node} did not answer in time, {_TIMEOUTS} times in a row.")
+
+
+def _one_line(said: str) -> str:
+    return "; ".join(line.strip() for line in said.splitlines() if line.strip())

@@ -1,0 +1,122 @@
+"""The cluster at a glance: all nodes and guests from one answer, and what that answer cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..access.observe import held_below
+from .ask import FAILED, HIDDEN, NOTHING, OFFLINE, Ask, Missing
+from .fetch import Collector, Fetcher
+from .filters import Filters
+from .model import Guest, Node, is_guest
+from .rights import Tree
+
+CLUSTER, NODES, GUESTS, STORAGE = "cluster", "nodes", "guests", "storage"
+RESOURCES, STATUS, PERMISSIONS = "/cluster/resources", "/cluster/status", "/access/permissions"
+# So many names are written out in a reason.
+_MOST_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What everything else starts from. ``nodes`` and ``guests`` are the wanted ones, ``others`` the rest of the rows.
+
+    ``rights`` is the caller's own permission tree; ``all_guests`` are all that he sees, wanted or not.
+    """
+
+    rights: Tree
+    nodes: tuple[Node, ...]
+    guests: tuple[Guest, ...]
+    all_guests: tuple[Guest, ...]
+    others: tuple[Mapping[str, Any], ...]
+    status: tuple[Mapping[str, Any], ...]
+
+
+def look(fetcher: Fetcher, filters: Filters, subsets: Sequence[str] = (NODES, GUESTS)) -> Collector[Scene]:
+    """Read the resources, the caller's rights and the state of the cluster, and note what they leave out.
+
+    ``subsets`` are those that the answers are for: of nodes, guests, storage and cluster. Nodes that are offline are
+    not asked anything from here on. Raises OptionError where a filter names a node that does not exist.
+    """
+    from_resources = [subset for subset in subsets if subset != CLUSTER]
+    from_status = [subset for subset in subsets if subset in (CLUSTER, NODES)]
+    asks = [
+        Ask(GUESTS, PERMISSIONS),
+        *(Ask(subset, RESOURCES) for subset in from_resources),
+        *(Ask(subset, STATUS) for subset in from_status),
+    ]
+    answers = dict(zip((ask.path for ask in asks), (yield asks)))
+    rights: Tree = _or(answers[PERMISSIONS], {})
+    rows = sorted(_or(answers.get(RESOURCES, NOTHING), []), key=lambda row: str(row.get("id")))
+    status = tuple(_or(answers.get(STATUS, NOTHING), []))
+    node_rows = [row for row in rows if row.get("type") == "node"]
+    if not node_rows:
+        (found,) = yield [Ask(NODES, "/nodes")]
+        node_rows = sorted(_or(found, []), key=lambda row: str(row["node"]))
+    by_name = {str(row.get("name")): row for row in status if row.get("type") == "node"}
+    nodes = tuple(Node.from_api(row, by_name.get(str(row["node"]))) for row in node_rows)
+    filters.check_nodes(nodes)
+    guests = tuple(sorted(map(Guest.from_api, filter(is_guest, rows)), key=lambda guest: guest.vmid))
+    scene = Scene(
+        rights=rights,
+        nodes=tuple(node for node in nodes if filters.takes_node(node.node)),
+        guests=tuple(guest for guest in guests if filters.takes(guest)),
+        all_guests=guests,
+        others=tuple(row for row in rows if not is_guest(row) and row.get("type") != "node"),
+        status=status,
+    )
+    if NODES in subsets:
+        _note_nodes(fetcher, scene)
+    if GUESTS in subsets and answers.get(RESOURCES) is not NOTHING:
+        _note_guests(fetcher, scene, filters)
+    for node in nodes:
+        if not node.online:
+            fetcher.give_up_on(node.node, OFFLINE, f"{node.node} is offline.")
+    return scene
+
+
+def see(fetcher: Fetcher, filters: Filters, subsets: Sequence[str] = (NODES, GUESTS)) -> Scene:
+    """Look, on its own. Raises PveError where PVE does not answer."""
+    scene: Scene = fetcher.run({"scene": look(fetcher, filters, subsets)})["scene"]
+    return scene
+
+
+def _or(answer: Any, otherwise: Any) -> Any:
+    return otherwise if answer is NOTHING or answer is None else answer
+
+
+def _note_nodes(fetcher: Fetcher, scene: Scene) -> None:
+    for node in scene.nodes:
+        if not node.online:
+            fetcher.note(Missing(NODES, OFFLINE, f"{node.node} is offline: it gives no figures.", node.node))
+        elif node.status == "unknown":
+            fetcher.note(Missing(NODES, FAILED, f"{node.node} has sent no figures lately.", node.node))
+    hidden = [node.node for node in scene.nodes if node.online and node.maxcpu is None and node.status != "unknown"]
+    if hidden:
+        reason = f"Figures of {_named(hidden)} take Sys.Audit on /nodes/NODE."
+        fetcher.note(Missing(NODES, HIDDEN, reason))
+
+
+def _note_guests(fetcher: Fetcher, scene: Scene, filters: Filters) -> None:
+    who = fetcher.reader.identity
+    for node in scene.nodes:
+        nameless = sum(guest.node == node.node and guest.name is None for guest in scene.guests)
+        if nameless and node.status != "online":
+            reason = f"{node.node} is {node.status}: of {nameless} guests there, PVE tells neither name nor state."
+            fetcher.note(Missing(GUESTS, OFFLINE, reason, node.node))
+    if not held_below(scene.rights, "/vms", "VM.Audit"):
+        reason = f"Only guests on which {who} holds VM.Audit are listed; it does not hold it on all of /vms."
+        fetcher.note(Missing(GUESTS, HIDDEN, reason))
+    seen = {guest.vmid for guest in scene.all_guests}
+    for vmid in filters.vmid:
+        if vmid not in seen:
+            reason = f"There is no guest {vmid}, or {who} does not hold VM.Audit on /vms/{vmid}."
+            fetcher.note(Missing(GUESTS, HIDDEN, reason, None, vmid))
+
+
+def _named(names: Iterable[str]) -> str:
+    every = sorted(names)
+    more = f" and {len(every) - _MOST_NAMED} more" if len(every) > _MOST_NAMED else ""
+    return ", ".join(every[:_MOST_NAMED]) + more
