@@ -59,6 +59,7 @@ class Answer:
     body: bytes
     content_type: str = _JSON
     subject: str | None = None
+    seconds: float = 0  # that pass before it comes
 
     @property
     def closes(self) -> bool:
@@ -94,7 +95,7 @@ class Api:
         except Unauthorised as error:
             return Answer(401, reason(error.message), b"", _TEXT, call.subject)
         except Unreachable as error:
-            return Answer(error.status, reason(error.message), b"", _TEXT, call.subject)
+            return Answer(error.status, reason(error.message), b"", _TEXT, call.subject, error.seconds)
         except ApiError as error:
             if call.plain:
                 return self._plain(error.status, error.message)
@@ -156,7 +157,9 @@ class Api:
             what = f"failed to get address info for: {node}: Name or service not known"
             raise Failure(f"hostname lookup '{node}' failed - {what}")
         if not found.online:
-            raise Unreachable("No route to host")
+            if found.answers == "timeout":
+                raise Unreachable("Connection timed out", 596, found.seconds)
+            raise Unreachable("Connection refused" if found.answers == "refused" else "No route to host")
 
 
 class _Request:

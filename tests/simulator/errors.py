@@ -57,10 +57,11 @@ class Unauthorised(ApiError):
 
 
 class Unreachable(ApiError):
-    """595: the node that should answer cannot be reached. There is no body."""
+    """595 or 596: the node that should answer cannot be reached. There is no body, and ``seconds`` pass before it."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(595, text)
+    def __init__(self, text: str, status: int = 595, seconds: float = 0) -> None:
+        super().__init__(status, text)
+        self.seconds = seconds
 
 
 class NotSimulated(ApiError):

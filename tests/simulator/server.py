@@ -4,7 +4,9 @@ POST   /_sim/reset           pristine state
 GET    /_sim/state           the whole state;  POST /_sim/load replaces it, or parts of it
 GET    /_sim/requests        the log of requests;  DELETE clears it
 POST   /_sim/faults          more fault rules (a JSON list);  DELETE clears them
-POST   /_sim/nodes/NODE      {"online": false}
+POST   /_sim/nodes/NODE      {"online": false}, and with it, if that matters, how calls to the node end: "answers" is
+                             "unreachable" (595, the default), "refused" (595) or "timeout" (596, after "seconds", 30);
+                             {"statistics": false} makes a node that runs unknown
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import gzip
 import json
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -24,6 +26,7 @@ from aiohttp import web
 from .api import Answer, Api, Request, loggable, loggable_path
 from .auth import Authenticator
 from .faults import Fault, Faults
+from .objects import Node
 from .state import State
 
 ANSWERS_PER_CONNECTION = 100
@@ -63,12 +66,15 @@ class Server:
         path = loggable_path(request.raw_path)
         if path.startswith("/_sim/"):
             return self._control(request.method, path, await request.read())
-        fault = self.faults.pick(request.method, path)
+        strike = self.faults.pick(request.method, path)
+        fault = strike.fault
+        if strike.before:
+            await asyncio.sleep(strike.before)
         if fault and fault.when == "before":
             self._cut(request, fault)
             return self._finish(request, Answer(fault.status, fault.reason, b"", "text/plain"))
         answer = await self._answer(request, path)
-        delay = self.timing.latency
+        delay = self.timing.latency + strike.after + answer.seconds
         if answer.status == _UNAUTHORISED:
             delay = max(delay, self.timing.auth_delay - (time.monotonic() - started))
         if delay > 0:
@@ -174,10 +180,20 @@ class Server:
         elif (method, path) == ("DELETE", "/faults"):
             self.faults.clear()
         elif method == "POST" and path.startswith("/nodes/"):
-            self.state.nodes[path.removeprefix("/nodes/")].online = bool(data["online"])
+            self._set_node(self.state.nodes[path.removeprefix("/nodes/")], data)
         else:
             raise KeyError(f"{method} {path}")
         return None
+
+    def _set_node(self, node: Node, data: dict[str, Any]) -> None:
+        wrong = data.keys() - {"online", "answers", "seconds", "statistics"}
+        if wrong or not data:
+            raise ValueError(f"a node has no {', '.join(sorted(wrong)) or 'change'}")
+        changed = replace(node, **data)
+        if not (isinstance(changed.online, bool) and isinstance(changed.statistics, bool)):
+            raise TypeError("online and statistics are true or false")
+        self.state.nodes[node.name] = changed
+        self.state.touch()
 
     def reset(self) -> None:
         """Go back to the pristine state, without faults. The log stays, and so do tickets."""

@@ -16,8 +16,9 @@ from aiohttp import web
 from ansible_collections.homelab.pve.plugins.module_utils.access.releases import parse_release
 
 from .certificates import Certificates, make_certificates
+from .population import Size
 from .server import IDLE_SECONDS, Server, Timing
-from .state import Size, State
+from .state import State
 
 HOST = "127.0.0.1"
 _START_SECONDS = 30
@@ -29,8 +30,8 @@ class Simulator:
 
     ``release`` is 7.4, 8.4 or 9.2 (others are taken, and get the nearest older API tree); ``auth_delay`` and
     ``latency`` are seconds; ``port`` 0 takes a free one; ``node``, ``nodes`` and ``guests`` shape the pristine state,
-    ``guests`` being those beside VM 100 and CT 102. ``state_dir`` holds certificates; without one, a temporary
-    folder does, and goes away at the end.
+    ``guests`` being those beside VM 100 and CT 102 (64 and 20,000 at most). ``state_dir`` holds certificates;
+    without one, a temporary folder does, and goes away at the end.
     """
 
     def __init__(
@@ -162,6 +163,15 @@ class Simulator:
     def clear_faults(self) -> None:
         self._call(self._server.faults.clear)
 
-    def set_online(self, node: str, online: bool) -> None:
-        """Make a node reachable or not."""
-        self._call(lambda: self._server.control("POST", f"/nodes/{node}", {"online": online}))
+    def set_online(self, node: str, online: bool, *, answers: str = "unreachable", seconds: float = 30) -> None:
+        """Make a node reachable or not.
+
+        ``answers`` is what calls to one that is not get: ``unreachable`` and ``refused`` at once, ``timeout`` after
+        ``seconds``.
+        """
+        wanted = {"online": online, "answers": answers, "seconds": seconds}
+        self._call(lambda: self._server.control("POST", f"/nodes/{node}", wanted))
+
+    def set_statistics(self, node: str, known: bool) -> None:
+        """Let figures of a node arrive or not: one that runs and whose figures are missing is listed as unknown."""
+        self._call(lambda: self._server.control("POST", f"/nodes/{node}", {"statistics": known}))

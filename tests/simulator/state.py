@@ -5,17 +5,18 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.homelab.pve.plugins.module_utils.access.model import ROOT
 from ansible_collections.homelab.pve.plugins.module_utils.access.releases import Release
 
 from .errors import ApiError, Failure
 from .firewall.store import Firewall, sets_of_vnets
+from .objects import Guest, LogEntry, Node, Realm, Storage, Task, as_row, copied
 from .permission import Rights
+from .population import Size, extra_guests, pools, pristine_guests, volumes
 from .userconfig import AclKey, Json, TokenRow, UserConfig, UserRow
 
 ROOT_TOKEN = "root@pam!admin"
@@ -23,130 +24,8 @@ ROOT_SECRET = "11111111-2222-4333-8444-555555555555"  # published with the prist
 ADMIN = "admin@pve"
 ADMIN_PASSWORD = "adminpass123"  # likewise
 CLUSTER_NAME = "homelab"
-FIRST_EXTRA_VMID = 1000
-
-
-@dataclass
-class Node:
-    name: str
-    ip: str
-    online: bool = True
-    cpus: int = 4
-    memory: int = 25276510208
-    disk: int = 270553174016
-    uptime: int = 5280
-
-
-@dataclass
-class Guest:
-    """A guest. ``config`` is its configuration file: text by key."""
-
-    vmid: int
-    type: str  # qemu or lxc
-    node: str
-    status: str = "running"
-    config: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.config.get("name" if self.type == "qemu" else "hostname", f"VM {self.vmid}")
-
-
-@dataclass
-class Storage:
-    storage: str
-    type: str = "dir"
-    path: str = "/var/lib/vz"
-    content: str = "iso,vztmpl,backup,images,rootdir,snippets"
-    shared: int = 0
-
-
-@dataclass
-class Realm:
-    """A realm. ``options`` are those of its type; secrets are not kept, because PVE does not answer them either."""
-
-    realm: str
-    type: str
-    comment: str | None = None
-    options: dict[str, str | int] = field(default_factory=dict)
-
-
-def pristine_guests(node: str) -> list[Guest]:
-    """Return the two guests of the homelab."""
-    return [
-        Guest(
-            100,
-            "qemu",
-            node,
-            config={
-                "agent": "1",
-                "boot": "order=scsi0;net0",
-                "cores": "2",
-                "cpu": "x86-64-v2-AES",
-                "description": "oracle test VM",
-                "memory": "2048",
-                "meta": "creation-qemu=9.2.0,ctime=1760000000",
-                "name": "vm100",
-                "net0": "virtio=BC:24:11:00:01:00,bridge=vmbr0,firewall=1",
-                "numa": "0",
-                "ostype": "l26",
-                "scsi0": "local:100/vm-100-disk-0.qcow2,size=8G",
-                "scsihw": "virtio-scsi-single",
-                "smbios1": "uuid=6c1a4d5e-0000-4000-8000-000000000100",
-                "sockets": "1",
-                "tags": "prod;web",
-                "vmgenid": "6c1a4d5e-1111-4000-8000-000000000100",
-            },
-        ),
-        Guest(
-            102,
-            "lxc",
-            node,
-            config={
-                "arch": "amd64",
-                "cores": "1",
-                "features": "nesting=1",
-                "hostname": "ct102",
-                "memory": "512",
-                "net0": "name=eth0,bridge=vmbr0,firewall=1,gw=192.168.40.1,hwaddr=BC:24:11:00:01:02,"
-                "ip=192.168.40.102/24,type=veth",
-                "ostype": "debian",
-                "rootfs": "local:102/vm-102-disk-0.raw,size=4G",
-                "swap": "512",
-                "tags": "dns",
-                "unprivileged": "1",
-            },
-        ),
-    ]
-
-
-def _extra_guest(number: int, node: str) -> Guest:
-    vmid = FIRST_EXTRA_VMID + number
-    mac = f"BC:24:12:{number >> 16 & 255:02X}:{number >> 8 & 255:02X}:{number & 255:02X}"
-    return Guest(
-        vmid,
-        "qemu",
-        node,
-        status="running" if number % 4 else "stopped",
-        config={
-            "boot": "order=scsi0",
-            "cores": "1",
-            "memory": "1024",
-            "name": f"vm{vmid}",
-            "net0": f"virtio={mac},bridge=vmbr0",
-            "ostype": "l26",
-            "scsi0": f"local:{vmid}/vm-{vmid}-disk-0.qcow2,size=8G",
-        },
-    )
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large the pristine cluster is, beyond the homelab's one node and two guests."""
-
-    node: str = "ugreen"
-    nodes: int = 1
-    guests: int = 0
+_STARTED = 1760000000
+T = TypeVar("T")
 
 
 class State:
@@ -163,8 +42,16 @@ class State:
         self.guests: dict[int, Guest] = {}
         self.storages: dict[str, Storage] = {}
         self.vnets: dict[str, str] = {}  # -> zone
+        self.vnet_options: dict[str, Json] = {}
+        self.zones: list[Json] = []
+        self.controllers: list[Json] = []
+        self.ha_groups: list[Json] = []
+        self.ha_rules: list[Json] = []
+        self.tasks: list[Task] = []
+        self.log: list[LogEntry] = []
         self.firewall = Firewall(release)
         self._rights: Rights | None = None
+        self._derived: dict[Any, Any] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -183,13 +70,22 @@ class State:
         names = [self.size.node, *(f"{self.size.node}-{number}" for number in range(2, self.size.nodes + 1))]
         self.nodes = {name: Node(name, f"192.168.40.{number}") for number, name in enumerate(names, 2)}
         self.nodes[names[0]].cpus = 2
-        guests = pristine_guests(names[0])
-        guests += [_extra_guest(number, names[number % len(names)]) for number in range(self.size.guests)]
-        self.guests = {guest.vmid: guest for guest in guests}
-        self.storages = {"local": Storage("local")}
-        self.vnets = {}
+        extra = extra_guests(self.size, names)
+        self.guests = {guest.vmid: guest for guest in [*pristine_guests(names[0]), *extra]}
+        self.access.pools = pools(self.size, nested=self.release >= (8, 1))
+        self.storages = {"local": Storage("local", volumes=volumes(extra))}
+        self.vnets, self.vnet_options = {}, {}
+        self.zones, self.controllers, self.ha_groups, self.ha_rules = [], [], [], []
+        self._start_tasks()
+        self.log = []
         self.firewall.reset()
         self._changed()
+
+    def _start_tasks(self) -> None:
+        """Give each node the history of one that has just been started."""
+        self.tasks = [
+            Task(node, "startall", _STARTED, user=ROOT_TOKEN, endtime=_STARTED, log=["TASK OK"]) for node in self.nodes
+        ]
 
     @property
     def node(self) -> str:
@@ -202,9 +98,21 @@ class State:
             self._rights = Rights(self.access, self.release)
         return self._rights
 
+    def derived(self, key: Any, work_out: Callable[[], T]) -> T:
+        """Return what was worked out under a key since the state last changed; work it out if nothing was."""
+        if key not in self._derived:
+            self._derived[key] = work_out()
+        found: T = self._derived[key]
+        return found
+
+    def touch(self) -> None:
+        """Forget what was worked out: something that is not in user.cfg has changed."""
+        self._derived.clear()
+
     def _changed(self) -> None:
         self.access.settle(self.release)
         self._rights = None
+        self.touch()
         self.firewall.sdn = sets_of_vnets(self.vnets)
 
     @contextmanager
@@ -253,11 +161,18 @@ class State:
             **self.access.export(),
             "passwords": dict(sorted(self.passwords.items())),
             "secrets": dict(sorted(self.secrets.items())),
-            "realms": [asdict(realm) for unused, realm in sorted(self.realms.items())],
-            "nodes": [asdict(node) for node in self.nodes.values()],
-            "guests": [asdict(guest) for unused, guest in sorted(self.guests.items())],
-            "storages": [asdict(storage) for unused, storage in sorted(self.storages.items())],
-            "vnets": [{"vnet": vnet, "zone": zone} for vnet, zone in sorted(self.vnets.items())],
+            "realms": [as_row(realm) for unused, realm in sorted(self.realms.items())],
+            "nodes": [as_row(node) for node in self.nodes.values()],
+            "guests": [as_row(guest) for unused, guest in sorted(self.guests.items())],
+            "storages": [as_row(storage) for unused, storage in sorted(self.storages.items())],
+            "vnets": [
+                {"vnet": vnet, "zone": zone, **self.vnet_options.get(vnet, {})}
+                for vnet, zone in sorted(self.vnets.items())
+            ],
+            "sdn": {"zones": copied(self.zones), "controllers": copied(self.controllers)},
+            "ha": {"groups": copied(self.ha_groups), "rules": copied(self.ha_rules)},
+            "tasks": [as_row(task) for task in self.tasks],
+            "log": [as_row(entry) for entry in self.log],
             "firewall": self.firewall.export(),
         }
 
@@ -265,7 +180,9 @@ class State:
         """Replace the state by what ``export`` gave, or by a part of it: what is left out stays as it is.
 
         As soon as one of users, tokens, groups, roles, pools and acl is given, all of them are replaced. A token may
-        carry its ``secret`` and a user his ``password``. For ``firewall`` see ``Firewall.load``.
+        carry its ``secret`` and a user his ``password``. ``nodes``, ``guests``, ``storages``, ``tasks`` and ``log``
+        are lists of what ``objects.py`` describes, ``sdn`` has lists of ``zones``, ``controllers`` and ``vnets``, and
+        ``ha`` lists of ``groups`` and ``rules``, as PVE answers them. For ``firewall`` see ``Firewall.load``.
         """
         if any(kind in data for kind in ("users", "tokens", "groups", "roles", "pools", "acl")):
             self.access = UserConfig.load(data)
@@ -283,14 +200,32 @@ class State:
                 self.secrets[token["tokenid"]] = token["secret"]
         if "realms" in data:
             self.realms = {row["realm"]: Realm(**row) for row in data["realms"]}
-        if "nodes" in data:
-            self.nodes = {row["name"]: Node(**row) for row in data["nodes"]}
-        if "guests" in data:
-            self.guests = {int(row["vmid"]): Guest(**row) for row in data["guests"]}
-        if "storages" in data:
-            self.storages = {row["storage"]: Storage(**row) for row in data["storages"]}
-        if "vnets" in data:
-            self.vnets = {row["vnet"]: row["zone"] for row in data["vnets"]}
+        self._load_objects(data)
         if "firewall" in data:
             self.firewall.load(data["firewall"])
         self._changed()
+
+    def _load_objects(self, data: Mapping[str, Any]) -> None:
+        kinds = ("nodes", "guests", "storages", "vnets", "sdn", "ha", "tasks", "log")
+        given = {kind: copied(data[kind]) for kind in kinds if kind in data}
+        if "nodes" in given:
+            self.nodes = {row["name"]: Node(**row) for row in given["nodes"]}
+            self._start_tasks()
+        if "guests" in given:
+            self.guests = {int(row["vmid"]): Guest(**row) for row in given["guests"]}
+        if "storages" in given:
+            self.storages = {row["storage"]: Storage(**row) for row in given["storages"]}
+        if "tasks" in given:
+            self.tasks = [Task(**row) for row in given["tasks"]]
+        if "log" in given:
+            self.log = [LogEntry(**row) for row in given["log"]]
+        sdn, ha = given.get("sdn", {}), given.get("ha", {})
+        self.zones = sdn.get("zones", self.zones)
+        self.controllers = sdn.get("controllers", self.controllers)
+        self.ha_groups, self.ha_rules = ha.get("groups", self.ha_groups), ha.get("rules", self.ha_rules)
+        vnets = given.get("vnets", sdn.get("vnets"))
+        if vnets is not None:
+            self.vnets = {row["vnet"]: row["zone"] for row in vnets}
+            self.vnet_options = {row.pop("vnet"): row for row in vnets}
+            for options in self.vnet_options.values():
+                del options["zone"]

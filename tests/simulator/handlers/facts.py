@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from ..errors import Failure, ParameterError
-from ..state import Node
+from ..objects import Node
 from ..verify import split_list
 from . import Call, index, route
 from .guests import digest_of

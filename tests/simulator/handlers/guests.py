@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 from ..errors import Failure
-from ..state import Guest, State
+from ..objects import Guest
+from ..state import State
 from . import Call, index, route
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}

@@ -7,8 +7,9 @@ import re
 from typing import Any
 
 from ..errors import ApiError, Failure
+from ..objects import Realm
 from ..permission import normalise
-from ..state import CLUSTER_NAME, Realm, State
+from ..state import CLUSTER_NAME, State
 from ..verify import FormatError, split_list, split_userid
 from . import Call, index, route
 

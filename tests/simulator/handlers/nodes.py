@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..state import Node
+from ..objects import Node
 from ..versions import version_of
 from . import Call, index, route
 

@@ -6,7 +6,8 @@ import hashlib
 from typing import Any
 
 from ..errors import Failure, ParameterError
-from ..state import State, Storage
+from ..objects import Storage
+from ..state import State
 from ..verify import split_list
 from . import Call, index, route
 
