@@ -434,7 +434,8 @@ def test_a_reader_cannot_write(server: Server, connect: Connect) -> None:
     assert reader.get("/version")
     assert reader.identity == TOKEN
     public = {name for name in dir(reader) if not name.startswith("_")}
-    assert public == {"get", "release", "identity", "local_address"}
+    assert public == {"get", "version", "release", "identity", "local_address", "clone", "close"}
+    assert type(reader.clone()) is type(reader)
 
 
 def test_every_request_can_be_observed(server: Server, authority: Authority, connect: Connect) -> None:
