@@ -56,6 +56,8 @@ os.environ.update(
 )
 for variable in [name for name in os.environ if name.startswith("PVE_")]:
     del os.environ[variable]  # A developer's own cluster is no part of any test.
+# Hundreds of processes would each compile all that they import: nothing is compiled when it is installed.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 for name in (".config/pip", ".cache/pip"):  # Where this machine finds packages, and those that it has.
     (HOME / name).parent.mkdir(parents=True, exist_ok=True)
     if (OWNER / name).is_dir() and not (HOME / name).is_symlink():
