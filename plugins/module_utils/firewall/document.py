@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..client.errors import OptionError
@@ -232,9 +233,7 @@ def _with_api_clients(cluster: PlaceSpec, clients: list[str], problems: Problems
         own.append(spec)
     position = rules.position or (None if rules.rules else TOP)
     joined = ListSpec((*own, *rules.rules), position, rules.anchor, rules.exclusive)
-    return PlaceSpec(
-        cluster.scope, cluster.options, cluster.aliases, cluster.ipsets, cluster.groups, joined, cluster.exclusive
-    )
+    return replace(cluster, rules=joined)
 
 
 # -- rules -------------------------------------------------------------------------------------------------------------

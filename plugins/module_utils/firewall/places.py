@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .document import Problems
-from .model import Alias, Group, IpSet
+from .model import Alias, Group, IpSet, Option
 from .scope import Scope
 from .sequence import Goal
-
-Option = Any
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,7 @@ from .arrange import Arrangement, moveto
 from .comments import BRIDGE, Comment
 from .model import RULE_FIELDS, Rule
 from .packets import Packets, Resolve, TooManyClasses, content
-from .reach import rule_text
-
-ACCEPT = "ACCEPT"
+from .reach import ACCEPT, rule_text
 
 
 @dataclass(frozen=True)

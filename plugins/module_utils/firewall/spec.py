@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .values import LOG_LEVELS
+
 Spec = dict[str, dict[str, Any]]
 
 
@@ -13,7 +15,6 @@ def _items(options: Spec) -> dict[str, Any]:
 
 STATE: Spec = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
 _POLICIES = ["ACCEPT", "DROP", "REJECT"]
-_LOG = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", "nolog"]
 
 RULE: Spec = {
     "key": {"type": "str", "no_log": False},
@@ -82,7 +83,7 @@ _POLICY_FORWARD: Spec = {"policy_forward": {"type": "str", "choices": ["ACCEPT",
 
 
 def _levels(*names: str) -> Spec:
-    return {name: {"type": "str", "choices": _LOG} for name in names}
+    return {name: {"type": "str", "choices": list(LOG_LEVELS)} for name in names}
 
 
 def _switches(*names: str) -> Spec:

@@ -9,9 +9,9 @@ from ..client.errors import OptionError
 from .arrange import arrange
 from .comments import Comment
 from .identity import final_rule, match
-from .model import Alias, Entry, Group, IpSet, Rule
+from .model import Alias, Entry, Group, IpSet, Option, Rule
 from .observe import View
-from .places import Option, PlaceTarget, Target, gone_from
+from .places import PlaceTarget, Target, gone_from
 from .references import check_references, check_removals, with_families
 from .releases import FORWARD, check_releases
 from .scope import GROUP, VNET, Scope

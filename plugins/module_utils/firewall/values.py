@@ -9,12 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Hashable
-from typing import Union
 
 from .names import ICMP_TYPES, ICMPV6_TYPES, PROTOCOLS, SERVICES, canonical_macro
-
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 MOST_PORTS = 15
 HIGHEST_PORT = 65535
@@ -35,9 +31,6 @@ class Reference:
         self.name = name
         self.scope = scope
         self.is_set = is_set
-
-    def __str__(self) -> str:
-        return f"{'+' if self.is_set else ''}{self.scope + '/' if self.scope else ''}{self.name}"
 
 
 def reference(value: str) -> Reference | None:

@@ -13,9 +13,6 @@ from .scope import Scope
 
 TOP, BOTTOM, BEFORE, AFTER = "top", "bottom", "before", "after"
 
-# What a document may ask to hold nothing but what is declared.
-EXCLUSIVE_KINDS = ("rules", "aliases", "ipsets", "groups", "options")
-
 
 @dataclass(frozen=True)
 class RuleSpec:
