@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -13,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 from ansible_collections.homelab.pve.tests.simulator import Simulator
-from ansible_collections.homelab.pve.tests.simulator.server import Server
+from ansible_collections.homelab.pve.tests.simulator.server import IDLE_SECONDS, Server
 
 # At which moment of a request: it never gets there; it is done, but nothing of the answer comes; half of the answer
 # comes; all of it does.
@@ -105,21 +104,18 @@ class Cluster(Simulator):
         """Listen, and let nothing more happen."""
         self._call(self.struck.aim)
         if self._listener is None:
-            listening = asyncio.start_server(self._pass_on, self.host, self.door, reuse_port=True)
-            self._listener = asyncio.run_coroutine_threadsafe(listening, self._loop).result()
+            self._listener = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+
+    async def _listen(self) -> asyncio.Server:
+        # A listener of its own, not one that passes on to the simulator's: that would read and write everything twice.
+        handler = web.Server(self.struck.handler, keepalive_timeout=IDLE_SECONDS, access_log=None)
+        context = self._certificates.server_context()
+        return await self._loop.create_server(handler, self.host, self.door, ssl=context, reuse_port=True)
 
     def _shut(self) -> None:
         if self._listener:
             self._listener.close()
             self._listener = None
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            inner_reader, inner_writer = await asyncio.open_connection(self.host, self.port)
-        except OSError:
-            writer.transport.abort()
-            return
-        await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
 
     # -- what is to happen --------------------------------------------------------------------------------------------
 
@@ -146,11 +142,3 @@ class Cluster(Simulator):
     def was_struck(self) -> bool:
         """Whether there were so many requests since the blow was ordered."""
         return self.struck.count >= self.struck.nth
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()

@@ -123,7 +123,7 @@ class _DyingOs:
 
 
 def _raise_at(nth: int) -> None:
-    session = importlib.import_module("requests").Session
+    session = importlib.import_module("requests").adapters.HTTPAdapter
     send, seen = session.send, itertools.count(1)
 
     def failing(*arguments: Any, **keywords: Any) -> Any:

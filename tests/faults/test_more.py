@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.homelab.pve.tests.faults.runner import MODULES, TREE, Outcome, Runner
-from ansible_collections.homelab.pve.tests.faults.test_births import BY_NAME, Judge, struck
+from ansible_collections.homelab.pve.tests.faults.test_births import BY_NAME, Judge, chosen, struck
 from ansible_collections.homelab.pve.tests.faults.world import CREATE, DEAD_SECRET, Json, Place, facts
 
 PlaceOf = Callable[[str], Place]
 SINGLE = ["create, 9.2", "renew, 9.2", "renew a dead secret, 8.4"]
 TOKEN = "/access/users/joe@pve/token"
+MOMENTS = ("before", "in", "done")
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -161,14 +162,16 @@ def test_no_full_disk_costs_a_secret(place: PlaceOf, runner: Runner, name: str) 
     judge.is_good()
 
 
-# A 500 is PVE's own, and means that nothing was done.
+# A 500 is PVE's own, and means that nothing was done. A read does nothing, so for it there is no difference.
 @pytest.mark.parametrize(("status", "when"), [(500, "before"), *((s, w) for s in (502, 596) for w in ("before", "in"))])
 @pytest.mark.parametrize("name", SINGLE)
 def test_the_answer_of_somebody_in_between_says_nothing_about_what_was_done(
     place: PlaceOf, runner: Runner, name: str, status: int, when: str
 ) -> None:
     judge = Judge(BY_NAME[name], place(BY_NAME[name].release), runner)
-    for nth, unused in enumerate(judge.requests, 1):
+    for nth, request in enumerate(judge.requests, 1):
+        if when == "in" and request.startswith("GET "):
+            continue
         judge.place.reset(judge.scenario.files)
         judge.place.cluster.fault(nth=nth, when=when, do="status", status=status, reason="Who knows")
         outcome = judge.run()
@@ -179,7 +182,7 @@ def test_the_answer_of_somebody_in_between_says_nothing_about_what_was_done(
 
 
 @pytest.mark.parametrize(("first", "second"), [("kill", "cut"), ("kill", "refuse"), ("refuse", "kill")])
-@pytest.mark.parametrize("when", ["before", "in", "done"])
+@pytest.mark.parametrize("when", MOMENTS)
 def test_struck_twice_while_a_token_is_made_anew(
     place: PlaceOf, runner: Runner, first: str, second: str, when: str
 ) -> None:
@@ -187,14 +190,20 @@ def test_struck_twice_while_a_token_is_made_anew(
     name = "renew a dead secret, 8.4"
     judge = Judge(BY_NAME[name], place("8.4"), runner)
     deleted = judge.requests.index(f"DELETE {TOKEN}/old") + 1
-    for nth in itertools.count(1):
+    struck(judge, first, "done", deleted)
+    judge.place.cluster.clear_requests()
+    judge.succeeds()
+    requests = judge.place.cluster.requests()
+    assert [row for row in requests if row["method"] != "GET"]
+    for nth, row in enumerate(requests, 1):
+        # A read is the same to PVE at every moment: one will do.
+        if row["method"] == "GET" and nth % len(MOMENTS) != MOMENTS.index(when):
+            continue
         struck(judge, first, "done", deleted)
         judge.place.cluster.strike(second, when, nth, pid := Future())
         outcome = judge.run(pid=pid)
-        reached = judge.place.cluster.was_struck
+        assert judge.place.cluster.was_struck
         judge.place.cluster.open()
-        if not reached:
-            break
         judge.after_the_blow(outcome)
         judge.succeeds()
         judge.is_good()
@@ -208,7 +217,9 @@ def test_a_returned_secret_works_though_the_connection_was_cut(
     options = {"tokenid": "joe@pve!new", "return_secret": True, "_ansible_no_log": True}
     scenario = replace(BY_NAME["create, 9.2"], release=release, options=options, tokens={})
     judge = Judge(scenario, place(release), runner)
-    for nth, unused in enumerate(judge.requests, 1):
+    for nth, request in enumerate(judge.requests, 1):
+        if not chosen(nth, request, "cut", when):
+            continue
         outcome = struck(judge, "cut", when, nth)
         assert outcome.result is not None
         assert outcome.result["secret"] == judge.place.cluster.export()["secrets"]["joe@pve!new"], f"request {nth}"
