@@ -63,6 +63,7 @@ class Guest:
     # Network interfaces as the guest agent, or /interfaces of a container, is to list them. None: made up from the
     # configured network cards.
     addresses: list[Json] | None = None
+    filesystems: list[Json] | None = None  # as the agent lists them; None: it does not know how to
     qmpstatus: str = ""  # of a machine that runs in a way of its own: paused, suspended, prelaunch, ...
     ha: str = ""  # state of the HA resource: started, stopped, error, ...; empty when it is not one
     pending: dict[str, str | None] = field(default_factory=dict)  # changes that wait for a start; None: to be deleted
@@ -107,7 +108,10 @@ class Storage:
 
     def on(self, node: str) -> bool:
         """Tell whether the storage is meant for a node, and enabled."""
-        return not self.disable and (not self.nodes or node in self.nodes.split(","))
+        return not self.disable and self.allowed(node)
+
+    def allowed(self, node: str) -> bool:
+        return not self.nodes or node in self.nodes.split(",")
 
 
 @dataclass

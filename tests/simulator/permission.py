@@ -17,6 +17,7 @@ from .userconfig import UserConfig
 from .verify import FormatError, split_list, split_userid
 
 MODIFY = "Permissions.Modify"
+_ANY_GUEST = "/vms/-"
 _DELEGATED = {"storage": "Datastore.Allocate", "vms": "VM.Allocate", "pool": "Pool.Allocate"}
 
 
@@ -28,12 +29,17 @@ class Rights:
         self.release = release
         self.evaluator = Evaluator(config.access_state(release))
         self._known: dict[tuple[str, str], Privileges] = {}
+        self._special = {*(key.path for key in config.acl), *self.evaluator.state.pools_of}
 
     def privileges(self, subject: str, path: str) -> Privileges:
+        if path.startswith("/vms/") and path not in self._special and path[5:].isdigit():
+            # Nothing stands here, so the answer is that of any other guest without entries and pools.
+            path = _ANY_GUEST
         key = (subject, path)
-        if key not in self._known:
-            self._known[key] = self.evaluator.privileges(subject, path)
-        return self._known[key]
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self.evaluator.privileges(subject, path)
+        return found
 
     def acl_nodes(self) -> set[str]:
         """Return the paths that have ACL entries and, since 8.1 keeps them in a tree, all nodes on the way there."""

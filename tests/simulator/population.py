@@ -154,6 +154,7 @@ def _machine(number: int, node: str) -> Guest:
     if number % 3 == 0:
         config["agent"] = "enabled=1,fstrim_cloned_disks=1" if number % 6 else "1"
         guest.agent_running = number % 33 != 3
+        guest.filesystems = [{"name": "sda1", "mountpoint": "/", "type": "ext4", "disk": [], "total-bytes": 8 << 30}]
     if number % 8 in (1, 5):
         config["ide2"] = f"local:{vmid}/vm-{vmid}-cloudinit.qcow2,media=cdrom"
         config["ipconfig0"] = f"ip={_address(number)}" if number % 8 == 1 else "ip=dhcp"

@@ -13,10 +13,16 @@ from typing import Any
 from ansible_collections.homelab.pve.plugins.module_utils.access.releases import Release
 
 from ..auth import Authenticator
+from ..objects import Node
 from ..permission import Rights
 from ..state import State
 
-MODULES = ("users", "groups", "acl", "login", "pools", "cluster", "nodes", "guests", "storage", "facts")
+MODULES = (
+    *("users", "groups", "acl", "login", "pools"),
+    *("cluster", "tasks", "ha", "sdn"),
+    *("nodes", "host", "apt", "storage"),
+    *("guests", "snapshots", "agent"),
+)
 FIREWALL = ("firewall_rules", "firewall_objects", "firewall_groups", "firewall_options", "firewall_facts")
 
 
@@ -52,6 +58,15 @@ class Call:
         """The caller's id, in methods that nobody reaches without logging in."""
         assert self.subject is not None, "this method needs a log-in"
         return self.subject
+
+    @property
+    def node_name(self) -> str:
+        """The node that the call is for, by its real name."""
+        return self.state.node if self["node"] == "localhost" else self["node"]
+
+    @property
+    def node(self) -> Node:
+        return self.state.nodes[self.node_name]
 
     @property
     def rights(self) -> Rights:

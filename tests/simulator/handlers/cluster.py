@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ..errors import ParameterError
-from ..state import CLUSTER_NAME
+from ..state import CLUSTER_NAME, State
+from ..userconfig import PoolRow
+from ..verify import split_list
 from ..versions import version_of
+from ..wire import Fragments, to_json
 from . import Call, index, route
 from .guests import resource_row as guest_row
+from .ha import of_node as node_in_ha
+from .nodes import level_of
 from .nodes import list_row as node_row
+from .sdn import resource_rows as network_rows
 from .storage import resource_row as storage_row
 
 _FIRST_VMID = 100
+_SEEN_WITH = ("VM.Audit",)
 
 index("/", "version", "cluster", "nodes", "storage", "access", "pools")
 index(
@@ -41,7 +49,7 @@ def read_status(call: Call) -> list[dict[str, Any]]:
             "ip": node.ip,
             "online": int(node.online),
             "local": int(node.name == call.state.node),
-            "level": "",
+            "level": level_of(node),
         }
         for number, node in enumerate(nodes, 1)
     ]
@@ -53,76 +61,67 @@ def read_status(call: Call) -> list[dict[str, Any]]:
 
 
 @route("GET", "/cluster/resources")
-def list_resources(call: Call) -> list[dict[str, Any]]:
+def list_resources(call: Call) -> Fragments:
     state, rights, caller = call.state, call.rights, call.caller
     kind = call.get("type")
-    rows: list[dict[str, Any]] = []
+    found: list[str] = []
     if kind is None:
-        rows += [
-            _pool_row(call, poolid)
-            for poolid in sorted(state.access.pools)
+        found += [
+            to_json(_pool_row(state, poolid, pool))
+            for poolid, pool in sorted(state.access.pools.items())
             if rights.has_all(caller, f"/pool/{poolid}", ["Pool.Audit"])
         ]
     if kind in (None, "vm"):
-        for guest in state.guests.values():
-            if rights.has_all(caller, f"/vms/{guest.vmid}", ["VM.Audit"]):
-                row = guest_row(state, guest, with_tags=True)
-                pool = state.access.pool_of(guest.vmid)
-                if pool and rights.has_all(caller, f"/pool/{pool}", ["Pool.Audit"]):
-                    row["pool"] = pool
-                rows.append(row)
+        found += _guest_rows(call)
     if kind in (None, "node"):
         for node in state.nodes.values():
             row = node_row(call, node)
             row.pop("ssl_fingerprint")
             if node.online:
                 row["cgroup-mode"] = 2
-            rows.append(row)
+            hastate = node_in_ha(state, node.name)
+            found.append(to_json({**row, "hastate": hastate} if hastate else row))
     if kind in (None, "storage"):
-        rows += [
-            storage_row(state, storage, node)
+        found += [
+            to_json(storage_row(state, storage, node))
             for storage in state.storages.values()
             if rights.has_all(caller, f"/storage/{storage.storage}", ["Datastore.Audit"])
             for node in state.nodes
+            if storage.on(node)
         ]
     if (kind is None and call.release >= (9, 1)) or (kind in (None, "sdn") and call.release < (9, 1)):
-        rows += _networks(call)
-    return rows
+        found += [to_json(row) for row in network_rows(call)]
+    return Fragments(found)
 
 
-def _pool_row(call: Call, poolid: str) -> dict[str, Any]:
-    """Return a pool with sums over all of its guests, also over those that the caller may not see."""
+def _guest_rows(call: Call) -> Iterator[str]:
+    """Yield a row for each guest that the caller may see, with its pool where he may see that, too."""
+    rights, caller = call.rights, call.caller
+    pools = {pool: rights.has_all(caller, f"/pool/{pool}", ["Pool.Audit"]) for pool in call.state.access.pools}
+    for vmid, text, pool in call.state.derived("guest rows", lambda: _texts(call.state)):
+        if rights.has_all(caller, f"/vms/{vmid}", _SEEN_WITH):
+            yield f'{text[:-1]},"pool":{to_json(pool)}}}' if pool and pools[pool] else text
+
+
+def _texts(state: State) -> list[tuple[int, str, str | None]]:
+    """Return each guest's number, its row without the pool, and the pool."""
+    pool_of = {vmid: poolid for poolid, pool in state.access.pools.items() for vmid in pool.vms}
+    return [
+        (guest.vmid, to_json(guest_row(state, guest, with_properties=True)), pool_of.get(guest.vmid))
+        for guest in state.guests.values()
+    ]
+
+
+def _pool_row(state: State, poolid: str, pool: PoolRow) -> dict[str, Any]:
+    """Return a pool with sums over all of its guests that run, also over those that the caller may not see."""
     row: dict[str, Any] = {"id": f"/pool/{poolid}", "type": "pool", "pool": poolid}
-    vms = call.state.access.pools[poolid].vms
-    members = [guest_row(call.state, call.state.guests[vmid]) for vmid in vms if vmid in call.state.guests]
-    running = [member for member in members if "maxcpu" in member]
+    members = [guest_row(state, state.guests[vmid]) for vmid in pool.vms if vmid in state.guests]
+    running = [member for member in members if member.get("uptime")]
     if running:
-        row.update({name: sum(member[name] for member in running) for name in ("cpu", "mem", "maxmem", "maxcpu")})
+        row.update({name: sum(member[name] for member in running) for name in ("mem", "maxmem", "maxcpu")})
+        row["cpu"] = sum(member["cpu"] * member["maxcpu"] for member in running) / row["maxcpu"]
         row["uptime"] = max(member["uptime"] for member in running)
     return row
-
-
-def _networks(call: Call) -> list[dict[str, Any]]:
-    """Return the one zone that every node has: its own bridges."""
-    zone = "localnetwork"
-    if not call.rights.has_any(call.caller, f"/sdn/zones/{zone}", ["SDN.Audit", "SDN.Use", "SDN.Allocate"]):
-        return []
-    if call.release < (9, 1):
-        return [
-            {"id": f"sdn/{node}/{zone}", "type": "sdn", "sdn": zone, "node": node, "status": "ok"}
-            for node in call.state.nodes
-        ]
-    return [
-        {
-            "id": f"network/{node}/zone/{zone}",
-            "type": "network",
-            "network": zone,
-            "network-type": "zone",
-            "node": node,
-            "status": "ok",
-        }
-        for node in call.state.nodes
-    ]
 
 
 @route("GET", "/cluster/nextid")
@@ -138,6 +137,33 @@ def next_id(call: Call) -> str:
     return str(vmid)
 
 
-@route("GET", "/cluster/tasks")
-def list_tasks(call: Call) -> list[dict[str, Any]]:
-    return []
+@route("GET", "/cluster/options")
+def read_options(call: Call) -> dict[str, Any]:
+    visible: set[str] = set()
+    for vmid, tags in call.state.derived("tags", lambda: _tags(call.state)):
+        if not tags <= visible and call.rights.has_all(call.caller, f"/vms/{vmid}", ["VM.Audit"]):
+            visible |= tags
+    found: dict[str, Any] = {"allowed-tags": sorted(visible)}
+    if call.rights.has_all(call.caller, "/", ["Sys.Audit"]):
+        found.update(description="", mac_prefix="BC:24:11", keyboard="de")
+    return found
+
+
+def _tags(state: State) -> list[tuple[int, frozenset[str]]]:
+    found = ((guest.vmid, frozenset(split_list(guest.config.get("tags", "")))) for guest in state.guests.values())
+    return [(vmid, tags) for vmid, tags in found if tags]
+
+
+index("/cluster/config", "nodes", "totem", "join", "qdevice", "apiversion", key="name")
+
+
+@route("GET", "/cluster/config/nodes")
+def list_members(call: Call) -> list[dict[str, Any]]:
+    """Return the members as corosync.conf names them; a node that stands alone has no such file."""
+    nodes = list(call.state.nodes.values())
+    if len(nodes) == 1:
+        return []
+    return [
+        {"node": node.name, "name": node.name, "nodeid": str(number), "quorum_votes": "1", "ring0_addr": node.ip}
+        for number, node in enumerate(nodes, 1)
+    ]

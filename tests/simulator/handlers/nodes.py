@@ -22,20 +22,30 @@ index(
 
 
 def list_row(call: Call, node: Node) -> dict[str, Any]:
-    """Return a node as lists show it; figures only to those who may audit it."""
+    """Return a node as lists show it; figures only to those who may audit it.
+
+    Of one that is offline, what it had is still known. One that runs and does not report is unknown.
+    """
     row: dict[str, Any] = {
         "node": node.name,
         "id": f"node/{node.name}",
         "type": "node",
-        "status": "online" if node.online else "offline",
-        "level": "",
+        "status": ("online" if node.statistics else "unknown") if node.online else "offline",
         "ssl_fingerprint": _FINGERPRINT,
     }
+    if not node.statistics:
+        return row
+    row["level"] = level_of(node)
     if call.rights.has_all(call.caller, f"/nodes/{node.name}", ["Sys.Audit"]):
         row.update(maxcpu=node.cpus, maxmem=node.memory, maxdisk=node.disk)
         if node.online:
             row.update(cpu=0.05, mem=node.memory // 4, disk=node.disk // 10, uptime=node.uptime)
     return row
+
+
+def level_of(node: Node) -> str:
+    """Return the level of a node's subscription, a letter."""
+    return str(node.subscription.get("level", "")) if node.subscription.get("status") == "active" else ""
 
 
 @route("GET", "/nodes")
@@ -45,8 +55,7 @@ def list_nodes(call: Call) -> list[dict[str, Any]]:
 
 @route("GET", "/nodes/{node}/status")
 def read_status(call: Call) -> dict[str, Any]:
-    name = call["node"]
-    node = call.state.nodes[call.state.node if name == "localhost" else name]
+    node = call.node
     used, swap = node.memory // 4, 8 << 30
     memory = {"total": node.memory, "used": used, "free": node.memory - used}
     if call.release >= (9, 0):
