@@ -96,6 +96,14 @@ def literals(text: str) -> tuple[int, Ranges]:
     return versions.pop(), Ranges(interval for unused, interval in found)
 
 
+def interval(element: str) -> tuple[int, Interval]:
+    """Return the family and the numbers of an address, a network or a range. Raises ValueError."""
+    if "-" not in element:
+        return network(element)
+    version, ranges = literals(element)
+    return version, (ranges.starts[0], ranges.ends[0])
+
+
 def longest_prefix(networks: Mapping[Interval, bool]) -> Ranges:
     """Return the addresses for which the smallest network that holds them says True. Networks nest, or are apart."""
     found: list[Interval] = []
@@ -139,11 +147,7 @@ def representatives(texts: Iterable[str], within: str | None = None) -> tuple[st
 def _intervals(text: str) -> Iterator[tuple[int, Interval]]:
     for element in text.split(","):
         try:
-            if "-" in element:
-                version, ranges = literals(element)
-                yield version, (ranges.starts[0], ranges.ends[0])
-            else:
-                yield network(element)
+            yield interval(element)
         except ValueError:
             continue  # the name of an alias or of a set; what it stands for is among the texts
 

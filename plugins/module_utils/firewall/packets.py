@@ -7,13 +7,13 @@ own.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from typing import Any, Optional
 
+from .addresses import interval
 from .model import Rule
 from .names import MACROS, SERVICES, canonical_macro
 from .values import HIGHEST_PORT, protocol_number, reference
@@ -250,17 +250,13 @@ def _addresses(value: str | None, name: str, tokens: set[tuple[str, str]], resol
     spans = []
     for item in value.split(","):
         try:
-            if "-" in item:
-                first, last = (ipaddress.ip_address(end) for end in item.split("-"))
-            else:
-                network = ipaddress.ip_network(item, strict=False)
-                first, last = network[0], network[-1]
+            version, (first, last) = interval(item)
         except ValueError:
-            # PVE takes spellings that are no addresses elsewhere (10.1).
+            # PVE takes spellings that are no addresses elsewhere.
             tokens.add((name, value.lower()))
             return None
-        base = 0 if first.version == 4 else _BEHIND_IPV4
-        spans.append((base + int(first), base + int(last)))
+        base = 0 if version == 4 else _BEHIND_IPV4
+        spans.append((base + first, base + last))
     return tuple(sorted(spans))
 
 
