@@ -19,7 +19,8 @@ from ..secret_file import SecretPlace
 from .document import TokenSpec
 from .expiry import Expiry
 from .model import AccessState, Entry, Principal, Token
-from .steps import token_fields, token_path
+from .shown import token_fields
+from .steps import token_path
 
 # How many secrets are tried at the same time.
 IN_FLIGHT = 8

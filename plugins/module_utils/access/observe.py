@@ -63,16 +63,13 @@ def observe(source: Source, wanted: Document, now: float) -> View:
     """Read all of access, and of guests and pools what the document and the ACL make matter."""
     release = source.release
     tree = {path: {name: int(flag) for name, flag in held.items()} for path, held in _permissions(source).items()}
-    # PVE's order is random from call to call; a plan has to be the same each time.
-    user_rows = sorted(source.get("/access/users", {"full": 1}), key=lambda row: str(row["userid"]))
-    group_rows = sorted(source.get("/access/groups"), key=lambda row: str(row["groupid"]))
-    role_rows = sorted(source.get("/access/roles"), key=lambda row: str(row["roleid"]))
+    user_rows = source.get("/access/users", {"full": 1})
     state = AccessState(
-        users={row["userid"]: _user(row) for row in user_rows},
-        tokens={token.tokenid: token for row in user_rows for token in _tokens(row)},
-        groups={row["groupid"]: Group(row["groupid"], row.get("comment") or "") for row in group_rows},
-        roles={row["roleid"]: _role(row) for row in role_rows},
-        acl=_acl(source.get("/access/acl")),
+        users=users_from(user_rows),
+        tokens=tokens_from(user_rows),
+        groups=groups_from(source.get("/access/groups")),
+        roles=roles_from(source.get("/access/roles")),
+        acl=acl_from(source.get("/access/acl")),
         realms=_realms(source) if _makes_users(wanted, user_rows) else {},
     )
     guests: frozenset[int] | None = None
@@ -137,6 +134,42 @@ def _all_paths(wanted: Document, state: AccessState) -> Iterable[str]:
     yield from state.acl_paths
 
 
+# -- what the lists say; PVE's order is random from call to call, and a plan has to be the same each time -------------
+
+
+def users_from(rows: Iterable[Row]) -> dict[str, User]:
+    """Read the users out of the list of users."""
+    return {row["userid"]: _user(row) for row in _in_order(rows, "userid")}
+
+
+def tokens_from(rows: Iterable[Row]) -> dict[str, Token]:
+    """Read the tokens out of the full list of users."""
+    return {token.tokenid: token for row in _in_order(rows, "userid") for token in _tokens(row)}
+
+
+def groups_from(rows: Iterable[Row]) -> dict[str, Group]:
+    """Read the list of groups."""
+    return {row["groupid"]: Group(row["groupid"], row.get("comment") or "") for row in _in_order(rows, "groupid")}
+
+
+def roles_from(rows: Iterable[Row]) -> dict[str, Role]:
+    """Read the list of roles."""
+    return {row["roleid"]: _role(row) for row in _in_order(rows, "roleid")}
+
+
+def acl_from(rows: Iterable[Row]) -> Mapping[Principal, Mapping[str, Mapping[str, bool]]]:
+    """Read the list of ACL entries, by principal, path and role."""
+    acl: dict[Principal, dict[str, dict[str, bool]]] = {}
+    for row in sorted(rows, key=lambda row: (row["type"], row["ugid"], row["path"], row["roleid"])):
+        at_path = acl.setdefault(Principal(row["type"], row["ugid"]), {}).setdefault(row["path"], {})
+        at_path[row["roleid"]] = bool(int(row.get("propagate", 1)))
+    return acl
+
+
+def _in_order(rows: Iterable[Row], key: str) -> list[Row]:
+    return sorted(rows, key=lambda row: str(row[key]))
+
+
 def _user(row: Row) -> User:
     groups = row.get("groups") or ""
     return User(
@@ -164,14 +197,6 @@ def _tokens(row: Row) -> Iterable[Token]:
 def _role(row: Row) -> Role:
     privs = frozenset(name for name in (row.get("privs") or "").split(",") if name)
     return Role(row["roleid"], privs, bool(int(row.get("special") or 0)))
-
-
-def _acl(rows: Iterable[Row]) -> Mapping[Principal, Mapping[str, Mapping[str, bool]]]:
-    acl: dict[Principal, dict[str, dict[str, bool]]] = {}
-    for row in sorted(rows, key=lambda row: (row["type"], row["ugid"], row["path"], row["roleid"])):
-        at_path = acl.setdefault(Principal(row["type"], row["ugid"]), {}).setdefault(row["path"], {})
-        at_path[row["roleid"]] = bool(int(row.get("propagate", 1)))
-    return acl
 
 
 def _realms(source: Source) -> Mapping[str, Realm]:
@@ -203,11 +228,20 @@ def _with_pools(source: Source, wanted: Document, state: AccessState, guests: Ma
 
 def _pool(source: Source, name: str, listed: Pool) -> Pool:
     try:
-        found = source.get("/pools", {"poolid": name}) if source.release >= (8, 1) else source.get(f"/pools/{name}")
+        return pool_from(name, source.get(*pool_question(name, source.release)))
     except ApiError as error:
         if error.status != 403:
             raise
         return listed  # its members are hidden from the caller; the view says that pools are incomplete
+
+
+def pool_question(name: str, release: Release) -> tuple[str, dict[str, Any]]:
+    """Return path and parameters of the GET that tells the members of a pool."""
+    return ("/pools", {"poolid": name}) if release >= (8, 1) else (f"/pools/{name}", {})
+
+
+def pool_from(name: str, found: Any) -> Pool:
+    """Read the answer about one pool."""
     row = found[0] if isinstance(found, list) else found
     members = row.get("members") or []
     return Pool(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Callable
+from typing import Any
 
 from ..client.errors import OptionError
 from ..reconcile import Call, Change, Plan
@@ -14,7 +13,8 @@ from .model import owner_of
 from .observe import View, user_is_usable
 from .order import order
 from .permissions import Evaluator
-from .steps import given, group_fields, make_steps, pool_fields, role_fields, token_fields, token_path, user_fields
+from .shown import FIELDS, acl_row, token_fields
+from .steps import given, make_steps, token_path
 from .target import Target, make_target, powerless
 
 
@@ -119,15 +119,6 @@ def _renewal(view: View, target: Target, spec: TokenSpec, fate: str) -> Change:
 # -- what the module returns ------------------------------------------------------------------------------------------
 
 
-_SHOWN: Mapping[str, Callable[[Any], dict[str, Any]]] = {
-    "users": user_fields,
-    "groups": group_fields,
-    "roles": role_fields,
-    "tokens": token_fields,
-    "pools": pool_fields,
-}
-
-
 def _result(view: View, wanted: Document, target: Target) -> dict[str, Any]:
     """Return the declared objects as they will be, and what the tokens among them can do then."""
     declared = {
@@ -140,18 +131,12 @@ def _result(view: View, wanted: Document, target: Target) -> dict[str, Any]:
     result: dict[str, Any] = {"kept": target.kept}
     for kind, names in declared.items():
         objects = getattr(target.state, kind)
-        result[kind] = {name: _SHOWN[kind](objects[name]) if name in objects else None for name in names}
+        result[kind] = {name: FIELDS[kind](objects[name]) if name in objects else None for name in names}
     for name in declared["tokens"]:
         if result["tokens"][name] is not None:
             result["tokens"][name]["usable"] = user_is_usable(target.state, name, view.now)
     result["acl"] = [
-        {
-            "path": entry.path,
-            "type": entry.principal.kind,
-            "ugid": entry.principal.name,
-            "roleid": entry.role,
-            "propagate": target.state.propagate(entry),
-        }
+        acl_row(entry, target.state.propagate(entry))
         for entry in sorted(target.declared | target.for_owners)
         if target.state.propagate(entry) is not None
     ]

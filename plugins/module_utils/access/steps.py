@@ -14,8 +14,7 @@ from .document import Document, TokenSpec, UserSpec
 from .model import NO_ACCESS, AccessState, Entry, Group, Pool, Principal, Role, Token, User, is_token, owner_of
 from .observe import View
 from .releases import Release
-
-Fields = dict[str, Any]
+from .shown import Fields, group_fields, pool_fields, role_fields, token_fields, user_fields
 
 # A request body may hold 64 KiB before 8.4; so many principals of the longest kind fit well into that.
 PRINCIPALS_PER_CALL = 200
@@ -82,11 +81,6 @@ def _holders(role: str) -> Callable[[AccessState], Iterable[Principal]]:
     return touches
 
 
-def role_fields(role: Role) -> Fields:
-    """Return a role as results show it."""
-    return {"privs": sorted(role.privs)}
-
-
 def _roles(before: AccessState, target: AccessState) -> Iterator[Step]:
     for name, role in target.roles.items():
         old = before.roles.get(name)
@@ -111,11 +105,6 @@ def _roles(before: AccessState, target: AccessState) -> Iterator[Step]:
             )
 
 
-def group_fields(group: Group) -> Fields:
-    """Return a group as results show it."""
-    return {"comment": group.comment}
-
-
 def _groups(before: AccessState, target: AccessState) -> Iterator[Step]:
     for name, group in target.groups.items():
         old = before.groups.get(name)
@@ -136,19 +125,6 @@ def _groups(before: AccessState, target: AccessState) -> Iterator[Step]:
 def given(fields: Fields) -> Fields:
     """Return the fields that have a value; on creation the others are empty anyway."""
     return {key: value for key, value in fields.items() if value not in ("", None)}
-
-
-def user_fields(user: User) -> Fields:
-    """Return a user as results show it."""
-    return {
-        "enable": user.enable,
-        "expire": user.expire,
-        "groups": sorted(user.groups),
-        "firstname": user.firstname,
-        "lastname": user.lastname,
-        "email": user.email,
-        "comment": user.comment,
-    }
 
 
 def _user_params(fields: Fields) -> Fields:
@@ -222,11 +198,6 @@ def _groups_exist(groups: frozenset[str]) -> Callable[[AccessState], bool]:
     return lambda state: groups <= set(state.groups)
 
 
-def token_fields(token: Token) -> Fields:
-    """Return a token as results show it; its secret is no part of it."""
-    return {"privsep": token.privsep, "expire": token.expire, "comment": token.comment}
-
-
 def token_path(tokenid: str) -> str:
     """Return the API path of a token."""
     userid, unused, name = tokenid.rpartition("!")
@@ -261,11 +232,6 @@ def _user_exists(userid: str) -> Callable[[AccessState], bool]:
 
 
 # -- pools --------------------------------------------------------------------------------------------------------
-
-
-def pool_fields(pool: Pool) -> Fields:
-    """Return a pool as results show it."""
-    return {"comment": pool.comment, "vms": sorted(pool.vms), "storage": sorted(pool.storage)}
 
 
 def _pool_call(method: str, poolid: str, release: Release, params: Fields | None = None) -> Call:
