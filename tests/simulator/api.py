@@ -191,6 +191,8 @@ def _for_method(given: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
 def loggable(request: Request) -> dict[str, Any]:
     """Return the parameters of a request for the log, secrets masked; those of a body that cannot be read are none."""
     query = request.target.partition("?")[2]
+    if not query and not request.body:
+        return {}
     try:
         given = _Request(request, "", query).parameters()
     except ApiError:

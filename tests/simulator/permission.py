@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homelab.pve.plugins.module_utils.access import paths
@@ -17,6 +17,7 @@ from .userconfig import UserConfig
 from .verify import FormatError, split_list, split_userid
 
 MODIFY = "Permissions.Modify"
+_GUESTS = "/vms/"
 _ANY_GUEST = "/vms/-"
 _DELEGATED = {"storage": "Datastore.Allocate", "vms": "VM.Allocate", "pool": "Pool.Allocate"}
 
@@ -32,7 +33,7 @@ class Rights:
         self._special = {*(key.path for key in config.acl), *self.evaluator.state.pools_of}
 
     def privileges(self, subject: str, path: str) -> Privileges:
-        if path.startswith("/vms/") and path not in self._special and path[5:].isdigit():
+        if path.startswith(_GUESTS) and path not in self._special and path[len(_GUESTS) :].isdigit():
             # Nothing stands here, so the answer is that of any other guest without entries and pools.
             path = _ANY_GUEST
         key = (subject, path)
@@ -61,6 +62,16 @@ class Rights:
     def has_any(self, subject: str, path: str | None, wanted: Iterable[str]) -> bool:
         held = self.privileges(subject, path) if path is not None else {}
         return any(privilege in held for privilege in wanted)
+
+    def guests_with(self, subject: str, wanted: str) -> Callable[[int], bool]:
+        """Return a function that tells on which guests ``subject`` holds a privilege, for long lists of them."""
+        elsewhere = self.has_all(subject, _ANY_GUEST, [wanted])
+        special = {
+            int(path[len(_GUESTS) :]): self.has_all(subject, path, [wanted])
+            for path in self._special
+            if path.startswith(_GUESTS) and path[len(_GUESTS) :].isdigit()
+        }
+        return lambda vmid: special.get(vmid, elsewhere)
 
     def require_all(self, subject: str, path: str | None, wanted: Iterable[str]) -> None:
         """Raise Forbidden, naming the first privilege that is missing."""

@@ -31,6 +31,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.releases import
 DATA = Path(__file__).parent / "data"
 Check: TypeAlias = "str | list[Check]"
 _TYPES = {"s": "string", "i": "integer", "n": "number", "b": "boolean", "a": "array"}
+_REMEMBERED = 50_000  # paths
 _INDEXED = re.compile(r"(.+)\[n\]\Z")
 
 
@@ -115,6 +116,7 @@ class Tree:
     def __init__(self, endpoints: Mapping[tuple[str, str], Endpoint]) -> None:
         self.endpoints = dict(endpoints)
         self._root: dict[str, Any] = {}
+        self._found: dict[tuple[str, str], tuple[Endpoint, dict[str, str]] | None] = {}
         for endpoint in self.endpoints.values():
             node = self._root
             for piece in _pieces(endpoint.path):
@@ -125,8 +127,15 @@ class Tree:
         """Return the endpoint for a decoded path, with its path parameters; None when there is none.
 
         A literal piece is preferred to a parameter. White space in a piece matches nothing. The CIDR of an ipset
-        entry takes the rest of the path, slashes included.
+        entry takes the rest of the path, slashes included. What is returned is remembered, and not to be changed.
         """
+        if (method, path) not in self._found:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            self._found[method, path] = self._find(method, path)
+        return self._found[method, path]
+
+    def _find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]] | None:
         node = self._root
         given: dict[str, str] = {}
         pieces = _pieces(path)

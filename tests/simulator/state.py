@@ -52,6 +52,7 @@ class State:
         self.firewall = Firewall(release)
         self._rights: Rights | None = None
         self._derived: dict[Any, Any] = {}
+        self._of_access: dict[Any, Any] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -79,6 +80,7 @@ class State:
         self._start_tasks()
         self.log = []
         self.firewall.reset()
+        self.touch()
         self._changed()
 
     def _start_tasks(self) -> None:
@@ -98,21 +100,26 @@ class State:
             self._rights = Rights(self.access, self.release)
         return self._rights
 
-    def derived(self, key: Any, work_out: Callable[[], T]) -> T:
-        """Return what was worked out under a key since the state last changed; work it out if nothing was."""
-        if key not in self._derived:
-            self._derived[key] = work_out()
-        found: T = self._derived[key]
+    def derived(self, key: Any, work_out: Callable[[], T], *, of_access: bool = False) -> T:
+        """Return what was worked out under a key since the state last changed; work it out if nothing was.
+
+        ``of_access`` says that user.cfg has a part in it, which changes more often than the rest.
+        """
+        kept = self._of_access if of_access else self._derived
+        if key not in kept:
+            kept[key] = work_out()
+        found: T = kept[key]
         return found
 
     def touch(self) -> None:
         """Forget what was worked out: something that is not in user.cfg has changed."""
         self._derived.clear()
+        self._of_access.clear()
 
     def _changed(self) -> None:
         self.access.settle(self.release)
         self._rights = None
-        self.touch()
+        self._of_access.clear()
         self.firewall.sdn = sets_of_vnets(self.vnets)
 
     @contextmanager
@@ -152,6 +159,17 @@ class State:
             folder = "qemu-server" if kind == "qemu" else "lxc"
             raise Failure(f"Configuration file 'nodes/{home}/{folder}/{vmid}.conf' does not exist")
         return guest
+
+    def guests_on(self, node: str, kind: str) -> list[Guest]:
+        """Return the guests of a node by number."""
+
+        def sort() -> dict[tuple[str, str], list[Guest]]:
+            found: dict[tuple[str, str], list[Guest]] = {}
+            for unused, guest in sorted(self.guests.items()):
+                found.setdefault((guest.node, guest.type), []).append(guest)
+            return found
+
+        return self.derived("guests by node", sort).get((node, kind), [])
 
     # -- export and load --------------------------------------------------------------------------------------
 
@@ -203,6 +221,7 @@ class State:
         self._load_objects(data)
         if "firewall" in data:
             self.firewall.load(data["firewall"])
+        self.touch()
         self._changed()
 
     def _load_objects(self, data: Mapping[str, Any]) -> None:

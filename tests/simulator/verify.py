@@ -164,8 +164,8 @@ def verify(endpoint: Endpoint, given: Mapping[str, Any], release: Release) -> di
 
     values = {name: value for name, value in given.items() if value is not None}
     declared = endpoint.parameters
-    for name, parameter in declared.items():
-        value = values.get(name)
+    for name in given.keys() & declared.keys():
+        parameter, value = declared[name], values.get(name)
         if parameter.format.endswith("-list") and isinstance(value, list) and release >= (8, 0):
             values[name] = "\0".join(str(item) for item in value)
         elif parameter.type == "array" and isinstance(value, str):

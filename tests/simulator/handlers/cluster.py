@@ -7,7 +7,6 @@ from typing import Any
 
 from ..errors import ParameterError
 from ..state import CLUSTER_NAME, State
-from ..userconfig import PoolRow
 from ..verify import split_list
 from ..versions import version_of
 from ..wire import Fragments, to_json
@@ -20,7 +19,6 @@ from .sdn import resource_rows as network_rows
 from .storage import resource_row as storage_row
 
 _FIRST_VMID = 100
-_SEEN_WITH = ("VM.Audit",)
 
 index("/", "version", "cluster", "nodes", "storage", "access", "pools")
 index(
@@ -67,8 +65,8 @@ def list_resources(call: Call) -> Fragments:
     found: list[str] = []
     if kind is None:
         found += [
-            to_json(_pool_row(state, poolid, pool))
-            for poolid, pool in sorted(state.access.pools.items())
+            _pool_row(state, poolid)
+            for poolid in sorted(state.access.pools)
             if rights.has_all(caller, f"/pool/{poolid}", ["Pool.Audit"])
         ]
     if kind in (None, "vm"):
@@ -96,27 +94,32 @@ def list_resources(call: Call) -> Fragments:
 
 def _guest_rows(call: Call) -> Iterator[str]:
     """Yield a row for each guest that the caller may see, with its pool where he may see that, too."""
-    rights, caller = call.rights, call.caller
-    pools = {pool: rights.has_all(caller, f"/pool/{pool}", ["Pool.Audit"]) for pool in call.state.access.pools}
-    for vmid, text, pool in call.state.derived("guest rows", lambda: _texts(call.state)):
-        if rights.has_all(caller, f"/vms/{vmid}", _SEEN_WITH):
-            yield f'{text[:-1]},"pool":{to_json(pool)}}}' if pool and pools[pool] else text
+    state, rights, caller = call.state, call.rights, call.caller
+    texts = state.derived("guest rows", lambda: _texts(state))
+    visible = rights.guests_with(caller, "VM.Audit")
+    seen = {pool for pool in state.access.pools if rights.has_all(caller, f"/pool/{pool}", ["Pool.Audit"])}
+    pool_of = {vmid: pool for pool in seen for vmid in state.access.pools[pool].vms}
+    for vmid, text in texts:
+        if visible(vmid):
+            yield f'{text[:-1]},"pool":{to_json(pool_of[vmid])}}}' if vmid in pool_of else text
 
 
-def _texts(state: State) -> list[tuple[int, str, str | None]]:
-    """Return each guest's number, its row without the pool, and the pool."""
-    pool_of = {vmid: poolid for poolid, pool in state.access.pools.items() for vmid in pool.vms}
-    return [
-        (guest.vmid, to_json(guest_row(state, guest, with_properties=True)), pool_of.get(guest.vmid))
-        for guest in state.guests.values()
-    ]
+def _texts(state: State) -> list[tuple[int, str]]:
+    return [(guest.vmid, to_json(guest_row(state, guest, with_properties=True))) for guest in state.guests.values()]
 
 
-def _pool_row(state: State, poolid: str, pool: PoolRow) -> dict[str, Any]:
+def _pool_row(state: State, poolid: str) -> str:
+    return state.derived(("pool row", poolid), lambda: to_json(_sums(state, poolid)), of_access=True)
+
+
+def _sums(state: State, poolid: str) -> dict[str, Any]:
     """Return a pool with sums over all of its guests that run, also over those that the caller may not see."""
     row: dict[str, Any] = {"id": f"/pool/{poolid}", "type": "pool", "pool": poolid}
-    members = [guest_row(state, state.guests[vmid]) for vmid in pool.vms if vmid in state.guests]
-    running = [member for member in members if member.get("uptime")]
+    vms = state.access.pools[poolid].vms
+    guests = [state.guests[vmid] for vmid in vms if vmid in state.guests]
+    running = [
+        member for member in (guest_row(state, guest) for guest in guests if guest.running) if member.get("uptime")
+    ]
     if running:
         row.update({name: sum(member[name] for member in running) for name in ("mem", "maxmem", "maxcpu")})
         row["cpu"] = sum(member["cpu"] * member["maxcpu"] for member in running) / row["maxcpu"]
@@ -139,11 +142,12 @@ def next_id(call: Call) -> str:
 
 @route("GET", "/cluster/options")
 def read_options(call: Call) -> dict[str, Any]:
-    visible: set[str] = set()
-    for vmid, tags in call.state.derived("tags", lambda: _tags(call.state)):
-        if not tags <= visible and call.rights.has_all(call.caller, f"/vms/{vmid}", ["VM.Audit"]):
-            visible |= tags
-    found: dict[str, Any] = {"allowed-tags": sorted(visible)}
+    tags: set[str] = set()
+    visible = call.rights.guests_with(call.caller, "VM.Audit")
+    for vmid, own in call.state.derived("tags", lambda: _tags(call.state)):
+        if visible(vmid):
+            tags |= own
+    found: dict[str, Any] = {"allowed-tags": sorted(tags)}
     if call.rights.has_all(call.caller, "/", ["Sys.Audit"]):
         found.update(description="", mac_prefix="BC:24:11", keyboard="de")
     return found

@@ -15,6 +15,7 @@ from . import Call, index, route
 from .agent import agent_enabled
 from .ha import of_guest
 
+_SIZE = re.compile(r"size=(\d+)([KMGT]?)")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 # What PVE answers as numbers; everything else in a configuration is text.
 _NUMBERS = {
@@ -71,7 +72,7 @@ def _cpus(guest: Guest) -> int:
 def _disk(guest: Guest) -> int:
     """Return the size of the boot disk in bytes."""
     volume = guest.config.get("rootfs") or guest.config.get("scsi0") or ""
-    size = re.search(r"size=(\d+)([KMGT]?)", volume)
+    size = _SIZE.search(volume)
     return int(size[1]) * _UNITS[size[2]] if size else 0
 
 
@@ -172,14 +173,8 @@ def _share(memory: int, of_two_gigabytes: int) -> int:
 
 
 def _visible(call: Call, kind: str) -> list[Guest]:
-    node = call.state.node if call["node"] == "localhost" else call["node"]
-    return [
-        guest
-        for unused, guest in sorted(call.state.guests.items())
-        if guest.type == kind
-        and guest.node == node
-        and call.rights.has_all(call.caller, f"/vms/{guest.vmid}", ["VM.Audit"])
-    ]
+    visible = call.rights.guests_with(call.caller, "VM.Audit")
+    return [guest for guest in call.state.guests_on(call.node_name, kind) if visible(guest.vmid)]
 
 
 @route("GET", "/nodes/{node}/qemu")
