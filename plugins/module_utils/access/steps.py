@@ -11,7 +11,7 @@ from typing import Any, Callable
 
 from ..reconcile import Call, Change
 from .document import Document, TokenSpec, UserSpec
-from .model import NO_ACCESS, AccessState, Entry, Group, Pool, Principal, Role, Token, User, is_token, owner_of
+from .model import NO_ACCESS, AccessState, Entry, Pool, Principal, User, is_token, owner_of
 from .observe import View
 from .releases import Release
 from .shown import Fields, group_fields, pool_fields, role_fields, token_fields, user_fields

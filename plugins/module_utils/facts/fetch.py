@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -16,21 +15,20 @@ from typing import Any, TypeVar
 from ..client.errors import ApiError, AuthenticationError, NodeUnreachable, PermissionDenied, TransportError
 from ..client.http import ReadOnly
 from .ask import FAILED, HIDDEN, NOTHING, OFFLINE, TIMEOUT, Ask, Missing
+from .schedule import NodeState, Schedule
 
 T = TypeVar("T")
 Collector = Generator[Sequence[Ask], Sequence[Any], T]
 
 CONCURRENCY = 8
-# An agent's answer occupies a worker of its node's daemon, of which there are three.
-AGENTS_PER_NODE = 2
 # So many questions are worth a connection of their own.
 _PER_CONNECTION = 4
-# After so many answers in a row that did not come in time, a node is not asked any more.
+# After so many answers in a row that did not come in time, a node (or its agents) is not asked any more; and PVE is out
+# of reach if these were answers that any node can give.
 _TIMEOUTS = 3
 # After so many broken connections in a row, it is the way to PVE that is broken.
 _CUTS = 5
 
-_Lane = deque[Ask]
 _Key = tuple[str, tuple[tuple[str, Any], ...]]
 
 
@@ -49,11 +47,11 @@ class Fetcher:
         self._askers: dict[_Key, list[str]] = {}
         self._failures: dict[_Key, Missing] = {}
         self._lock = threading.Lock()
-        self._down: dict[str, tuple[str, str]] = {}
-        self._timeouts: dict[str, int] = {}
+        self._nodes: dict[str, NodeState] = {}
         self._cuts = 0
-        self._stopped = False
         self._noted: dict[Missing, None] = {}
+        # How many questions were asked.
+        self.asked = 0
 
     @property
     def reader(self) -> ReadOnly:
@@ -73,7 +71,8 @@ class Fetcher:
     def give_up_on(self, node: str, kind: str, reason: str) -> None:
         """Ask nothing more of a node."""
         with self._lock:
-            self._down.setdefault(node, (kind, reason))
+            state = self._nodes.setdefault(node, NodeState())
+            state.down = state.down or (kind, reason)
 
     def run(self, collectors: Mapping[str, Collector[Any]]) -> dict[str, Any]:
         """Run collectors to their ends, side by side, and return what each returned."""
@@ -97,25 +96,27 @@ class Fetcher:
         return results
 
     def fetch(self, asks: Iterable[Ask]) -> None:
-        """Ask what was not asked before. Raises PveError where PVE as a whole does not answer."""
-        common: _Lane = deque()
-        agents: dict[str, _Lane] = {}
-        for ask in asks:
-            if self._is_new(ask):
-                (agents.setdefault(ask.node or "", deque()) if ask.agent else common).append(ask)
-        wanted = len(common) + sum(len(lane) for lane in agents.values())
-        workers = min(self._concurrency, -(-wanted // _PER_CONNECTION))
-        if not workers:
+        """Ask what was not asked before. Raises PveError where PVE as a whole does not answer.
+
+        After that, this fetcher is of no more use.
+        """
+        new = [ask for ask in asks if self._is_new(ask)]
+        workers = min(self._concurrency, -(-len(new) // _PER_CONNECTION))
+        schedule = Schedule(new, self._nodes, workers)
+        if workers <= 1:
+            self._work(self.reader, schedule)
             return
-        # A lane is one question at a time; one that stands here several times has so many of them under way.
-        lanes: deque[_Lane] = deque([common] * workers)
-        for lane in agents.values():
-            lanes.extend([lane] * AGENTS_PER_NODE)
+        # Clones share the ticket and the release of a reader that has them.
+        unused = self.reader.release
         while len(self._readers) < workers:
             self._readers.append(self.reader.clone())
         with ThreadPoolExecutor(workers) as pool:
-            for work in [pool.submit(self._work, reader, lanes) for reader in self._readers[:workers]]:
-                work.result()
+            try:
+                for work in [pool.submit(self._work, reader, schedule) for reader in self._readers[:workers]]:
+                    work.result()
+            finally:
+                # Whatever ends this, an interrupt too: nobody is left waiting, and nothing more is asked.
+                schedule.stop()
 
     def _is_new(self, ask: Ask) -> bool:
         key = (ask.path, ask.params)
@@ -134,32 +135,26 @@ class Fetcher:
         while len(self._readers) > 1:
             self._readers.pop().close()
 
-    def _work(self, reader: ReadOnly, lanes: deque[_Lane]) -> None:
-        done = False
+    def _work(self, reader: ReadOnly, schedule: Schedule) -> None:
+        finished = False
         try:
-            while not self._stopped and lanes:
-                try:
-                    lane = lanes.popleft()
-                except IndexError:  # Somebody else took the last one.
-                    break
-                self._along(reader, lane)
-            done = True
+            ask = schedule.take()
+            while ask is not None:
+                self._ask(reader, ask)
+                schedule.done(ask)
+                ask = schedule.take()
+            finished = True
         finally:
-            self._stopped = self._stopped or not done
-
-    def _along(self, reader: ReadOnly, lane: _Lane) -> None:
-        while not self._stopped:
-            try:
-                ask = lane.popleft()
-            except IndexError:
-                return
-            self._ask(reader, ask)
+            if not finished:
+                schedule.stop()
 
     def _ask(self, reader: ReadOnly, ask: Ask) -> None:
-        down = self._down.get(ask.node or "")
-        if down is not None:
-            self._fail(ask, *down, whole_node=True)
+        gone = self._nodes[ask.node or ""].gone(ask)
+        if gone is not None:
+            self._fail(ask, *gone, whole_node=True)
             return
+        with self._lock:
+            self.asked += 1
         try:
             found = reader.get(ask.path, dict(ask.params))
         except AuthenticationError:
@@ -169,9 +164,11 @@ class Fetcher:
             if ask.node:
                 self.give_up_on(ask.node, OFFLINE, said)
             self._fail(ask, OFFLINE, said, whole_node=True)
+        except PermissionDenied as error:
+            # PVE looks at rights before it turns to the node, so this tells nothing of that.
+            self._fail(ask, HIDDEN, f"GET {ask.path}: {_one_line(error.text)}")
         except ApiError as error:
-            kind = HIDDEN if isinstance(error, PermissionDenied) else FAILED
-            self._fail(ask, kind, f"GET {ask.path}: {_one_line(error.text)}")
+            self._fail(ask, FAILED, f"GET {ask.path}: {_one_line(error.text)}")
             self._lives(ask)
         except TransportError as error:
             self._no_answer(ask, error)
@@ -190,7 +187,12 @@ class Fetcher:
     def _lives(self, ask: Ask) -> None:
         with self._lock:
             self._cuts = 0
-            self._timeouts.pop(ask.node or "", None)
+            # It is the node at the other end that passed the question on, and the answer back.
+            self._nodes.setdefault("", NodeState(answering=True)).late = 0
+            state = self._nodes[ask.node or ""]
+            state.answering, state.late = True, 0
+            if ask.agent:
+                state.agents_late = 0
 
     def _no_answer(self, ask: Ask, error: TransportError) -> None:
         """Note an answer that did not come; raise where that is not about this one question."""
@@ -198,12 +200,25 @@ class Fetcher:
             raise error
         self._fail(ask, TIMEOUT if error.timed_out else FAILED, error.message)
         with self._lock:
-            self._cuts += not error.timed_out
-            late = self._timeouts[ask.node or ""] = self._timeouts.get(ask.node or "", 0) + error.timed_out
-        if self._cuts >= _CUTS:
+            state = self._nodes[ask.node or ""]
+            if not error.timed_out:
+                self._cuts += 1
+            elif ask.agent:
+                # A guest that hangs says nothing about its node; but it keeps the node's daemon busy.
+                state.agents_late += 1
+                if state.agents_late >= _TIMEOUTS:
+                    said = f"Agents on {ask.node} did not answer in time, {_TIMEOUTS} in a row; no more were asked."
+                    state.agents_down = (TIMEOUT, said)
+            else:
+                state.late += 1
+                if ask.node:
+                    state.answering = False
+                    if state.late >= _TIMEOUTS:
+                        said = f"{ask.node} did not answer in time, {_TIMEOUTS} times in a row."
+                        state.down = state.down or (TIMEOUT, said)
+            hopeless = self._cuts >= _CUTS or (not ask.node and state.late >= _TIMEOUTS)
+        if hopeless:
             raise error
-        if ask.node and late >= _TIMEOUTS:
-            self.give_up_on(ask.node, TIMEOUT, f"{ask.node} did not answer in time, {_TIMEOUTS} times in a row.")
 
 
 def _one_line(said: str) -> str:

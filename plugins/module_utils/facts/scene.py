@@ -14,6 +14,8 @@ from .model import Guest, Node, is_guest
 from .rights import Tree
 
 CLUSTER, NODES, GUESTS, STORAGE = "cluster", "nodes", "guests", "storage"
+# The subsets that are made from the list of guests, and lack what it lacks.
+OF_GUESTS = (GUESTS, "guest_status", "guest_config", "guest_addresses", "snapshots", "guest_firewall")
 RESOURCES, STATUS, PERMISSIONS = "/cluster/resources", "/cluster/status", "/access/permissions"
 # So many names are written out in a reason.
 _MOST_NAMED = 10
@@ -32,18 +34,26 @@ class Scene:
     all_guests: tuple[Guest, ...]
     others: tuple[Mapping[str, Any], ...]
     status: tuple[Mapping[str, Any], ...]
+    # Whether the resources were read at all: where they were not, no guests does not mean that there are none.
+    read: bool = True
+
+    @property
+    def unaudited(self) -> list[str]:
+        """The wanted nodes that gave figures, but none for the caller: those of which he does not hold Sys.Audit."""
+        return [node.node for node in self.nodes if node.status == "online" and node.maxcpu is None]
 
 
 def look(fetcher: Fetcher, filters: Filters, subsets: Sequence[str] = (NODES, GUESTS)) -> Collector[Scene]:
     """Read the resources, the caller's rights and the state of the cluster, and note what they leave out.
 
-    ``subsets`` are those that the answers are for: of nodes, guests, storage and cluster. Nodes that are offline are
-    not asked anything from here on. Raises OptionError where a filter names a node that does not exist.
+    ``subsets`` are those that the answers are for: nodes, guests, storage, cluster, and what else is made from the
+    lists of nodes and guests. Nodes that are offline are not asked anything from here on. Raises OptionError where a
+    filter names a node that does not exist.
     """
     from_resources = [subset for subset in subsets if subset != CLUSTER]
     from_status = [subset for subset in subsets if subset in (CLUSTER, NODES)]
     asks = [
-        Ask(GUESTS, PERMISSIONS),
+        *(Ask(subset, PERMISSIONS) for subset in subsets),
         *(Ask(subset, RESOURCES) for subset in from_resources),
         *(Ask(subset, STATUS) for subset in from_status),
     ]
@@ -53,11 +63,12 @@ def look(fetcher: Fetcher, filters: Filters, subsets: Sequence[str] = (NODES, GU
     status = tuple(_or(answers.get(STATUS, NOTHING), []))
     node_rows = [row for row in rows if row.get("type") == "node"]
     if not node_rows:
-        (found,) = yield [Ask(NODES, "/nodes")]
-        node_rows = sorted(_or(found, []), key=lambda row: str(row["node"]))
+        found = yield [Ask(subset, "/nodes") for subset in from_resources]
+        node_rows = sorted(_or(next(iter(found), NOTHING), []), key=lambda row: str(row["node"]))
     by_name = {str(row.get("name")): row for row in status if row.get("type") == "node"}
     nodes = tuple(Node.from_api(row, by_name.get(str(row["node"]))) for row in node_rows)
-    filters.check_nodes(nodes)
+    if nodes:
+        filters.check_nodes(nodes)
     guests = tuple(sorted(map(Guest.from_api, filter(is_guest, rows)), key=lambda guest: guest.vmid))
     scene = Scene(
         rights=rights,
@@ -66,11 +77,13 @@ def look(fetcher: Fetcher, filters: Filters, subsets: Sequence[str] = (NODES, GU
         all_guests=guests,
         others=tuple(row for row in rows if not is_guest(row) and row.get("type") != "node"),
         status=status,
+        read=answers.get(RESOURCES, NOTHING) is not NOTHING,
     )
     if NODES in subsets:
         _note_nodes(fetcher, scene)
-    if GUESTS in subsets and answers.get(RESOURCES) is not NOTHING:
-        _note_guests(fetcher, scene, filters)
+    if answers.get(RESOURCES, NOTHING) is not NOTHING:
+        of_guests = [subset for subset in subsets if subset in OF_GUESTS]
+        _note_guests(fetcher, scene, filters, of_guests, rights_known=answers[PERMISSIONS] is not NOTHING)
     for node in nodes:
         if not node.online:
             fetcher.give_up_on(node.node, OFFLINE, f"{node.node} is offline.")
@@ -93,30 +106,35 @@ def _note_nodes(fetcher: Fetcher, scene: Scene) -> None:
             fetcher.note(Missing(NODES, OFFLINE, f"{node.node} is offline: it gives no figures.", node.node))
         elif node.status == "unknown":
             fetcher.note(Missing(NODES, FAILED, f"{node.node} has sent no figures lately.", node.node))
-    hidden = [node.node for node in scene.nodes if node.online and node.maxcpu is None and node.status != "unknown"]
+    hidden = scene.unaudited
     if hidden:
-        reason = f"Figures of {_named(hidden)} take Sys.Audit on /nodes/NODE."
+        reason = f"Figures of {named(hidden)} take Sys.Audit on /nodes/NODE."
         fetcher.note(Missing(NODES, HIDDEN, reason))
 
 
-def _note_guests(fetcher: Fetcher, scene: Scene, filters: Filters) -> None:
+def _note_guests(
+    fetcher: Fetcher, scene: Scene, filters: Filters, subsets: Sequence[str], *, rights_known: bool
+) -> None:
     who = fetcher.reader.identity
-    for node in scene.nodes:
+    for node in scene.nodes if GUESTS in subsets else ():
         nameless = sum(guest.node == node.node and guest.name is None for guest in scene.guests)
         if nameless and node.status != "online":
             reason = f"{node.node} is {node.status}: of {nameless} guests there, PVE tells neither name nor state."
             fetcher.note(Missing(GUESTS, OFFLINE, reason, node.node))
-    if not held_below(scene.rights, "/vms", "VM.Audit"):
+    if rights_known and not held_below(scene.rights, "/vms", "VM.Audit"):
         reason = f"Only guests on which {who} holds VM.Audit are listed; it does not hold it on all of /vms."
-        fetcher.note(Missing(GUESTS, HIDDEN, reason))
+        for subset in subsets:
+            fetcher.note(Missing(subset, HIDDEN, reason))
     seen = {guest.vmid for guest in scene.all_guests}
     for vmid in filters.vmid:
         if vmid not in seen:
             reason = f"There is no guest {vmid}, or {who} does not hold VM.Audit on /vms/{vmid}."
-            fetcher.note(Missing(GUESTS, HIDDEN, reason, None, vmid))
+            for subset in subsets:
+                fetcher.note(Missing(subset, HIDDEN, reason, None, vmid))
 
 
-def _named(names: Iterable[str]) -> str:
+def named(names: Iterable[str]) -> str:
+    """Return names for a reason, not too many of them."""
     every = sorted(names)
     more = f" and {len(every) - _MOST_NAMED} more" if len(every) > _MOST_NAMED else ""
     return ", ".join(every[:_MOST_NAMED]) + more
