@@ -21,7 +21,7 @@ MODULES = (
     *("users", "groups", "acl", "login", "pools"),
     *("cluster", "tasks", "ha", "sdn"),
     *("nodes", "host", "apt", "storage"),
-    *("guests", "snapshots", "agent"),
+    *("guests", "snapshots", "agent", "backups"),
 )
 FIREWALL = ("firewall_rules", "firewall_objects", "firewall_groups", "firewall_options", "firewall_facts")
 
