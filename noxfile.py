@@ -261,6 +261,14 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session(tags=["tests"])
+def others(session: nox.Session) -> None:
+    """Clients of PVE that others have written, against the simulator: it is a PVE to them, too."""
+    python = environment(session, "others", TOOLS / "python")
+    session.run(str(python / "python"), "tests/others/peer.py", silent=True)
+    pytest(session, "tests/others", python=python)
+
+
+@nox.session(tags=["tests"])
 def packets(session: nox.Session) -> None:
     """The role host_firewall with real packets: it takes root, and with CI=true it has to run."""
     pytest(session, "tests/packets")
