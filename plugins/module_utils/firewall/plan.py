@@ -9,7 +9,8 @@ from ..reconcile import Plan
 from .observe import View
 from .places import PlaceTarget, Target
 from .scope import GROUP, Scope
-from .steps import Piece, alias_row, make_pieces, rule_row, set_row
+from .shown import alias_row, group_row, rule_rows, set_row
+from .steps import Piece, make_pieces
 from .target import make_target
 from .wanted import Document
 from .watch import Watch, judge, make_watch, nodes_cut_off, safely_ordered
@@ -87,16 +88,11 @@ def _place_result(place: PlaceTarget) -> dict[str, Any]:
     if place.sets is not None:
         found["ipsets"] = [set_row(one) for unused, one in sorted(place.sets[1].items()) if one.entries is not None]
     if place.groups is not None:
-        found["groups"] = [
-            {"name": name, **({"comment": group.comment} if group.comment else {})}
-            for name, group in sorted(place.groups[1].items())
-        ]
+        found["groups"] = [group_row(group) for unused, group in sorted(place.groups[1].items())]
     if place.goal is not None:
         found["rules"] = _rules(place)
     return found
 
 
 def _rules(place: PlaceTarget) -> list[dict[str, Any]]:
-    if place.goal is None:
-        return []
-    return [{"position": position, **rule_row(rule)} for position, rule in enumerate(place.goal.rules())]
+    return rule_rows(place.goal.rules()) if place.goal is not None else []

@@ -15,6 +15,7 @@ from .places import PlaceTarget, Target
 from .reach import rule_text
 from .scope import DATACENTER, GROUP, GUEST, Scope
 from .sequence import Step, sequence, touched_rules
+from .shown import alias_row, entry_row, given, rule_row, set_row
 from .target import same_option
 from .values import reference
 
@@ -98,10 +99,6 @@ def _nothing(held: Held) -> Held:
     return held
 
 
-def _shown(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if value is not None}
-
-
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the fields that differ, of both sides; a field that is not there is None."""
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
@@ -109,19 +106,6 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[di
 
 
 # -- rules -------------------------------------------------------------------------------------------------------------
-
-
-def rule_row(rule: Rule) -> dict[str, Any]:
-    """Return a rule as results show it: the key beside the comment, and the comment without it."""
-    row = {name.replace("-", "_"): value for name, value in rule.to_api().items() if name != "ipversion"}
-    told = Comment.parse(rule.comment)
-    row.pop("comment", None)
-    return {
-        **({"key": told.key} if told.key else {}),
-        **row,
-        "enable": rule.enable,
-        **({"comment": told.text} if told.text else {}),
-    }
 
 
 def _rule_piece(view: View, scope: Scope, step: Step, emptied: bool) -> Piece:
@@ -207,11 +191,11 @@ def _aliases(place: PlaceTarget, base: str) -> Iterator[Piece]:
             action, phase, call = "delete", REMOVE, Call("DELETE", f"{base}/aliases/{name}")
         elif old is None:
             action, phase = "create", MAKE
-            call = Call("POST", f"{base}/aliases", _shown({"name": new.name, "cidr": new.cidr, "comment": new.comment}))
+            call = Call("POST", f"{base}/aliases", given({"name": new.name, "cidr": new.cidr, "comment": new.comment}))
         else:
             action, phase = "update", READDRESS
             # PVE takes the spelling of the name from the path, and clears a comment that is not sent.
-            call = Call("PUT", f"{base}/aliases/{new.name}", _shown({"cidr": new.cidr, "comment": new.comment}))
+            call = Call("PUT", f"{base}/aliases/{new.name}", given({"cidr": new.cidr, "comment": new.comment}))
         if was is not None and will is not None:
             was, will = _difference(was, will)
         change = Change("alias", f"{place.scope} {(new or old or Alias(name, '')).name}", action, was, will, call)
@@ -220,11 +204,6 @@ def _aliases(place: PlaceTarget, base: str) -> Iterator[Piece]:
         yield Piece(
             phase, place.scope, change, _edit(place.scope, _put("aliases", name, new)), f"{base}/aliases", record
         )
-
-
-def alias_row(alias: Alias) -> dict[str, Any]:
-    """Return an alias as results show it."""
-    return _shown({"name": alias.name, "cidr": alias.cidr, "comment": alias.comment})
 
 
 def _recorded(key: str, name: str, row: Mapping[str, Any] | None, rows: Rows) -> Rows:
@@ -249,17 +228,6 @@ def _put(kind: str, name: str, value: Any) -> Callable[[Ruleset], Ruleset]:
 # -- IP sets -----------------------------------------------------------------------------------------------------------
 
 
-def entry_row(entry: Entry) -> dict[str, Any]:
-    """Return an entry of an IP set as results show it."""
-    return {**_shown({"cidr": entry.cidr, "comment": entry.comment}), "nomatch": entry.nomatch}
-
-
-def set_row(found: IpSet) -> dict[str, Any]:
-    """Return an IP set with its entries as results show it."""
-    entries = [entry_row(entry) for entry in found.entries or ()]
-    return {**_shown({"name": found.name, "comment": found.comment}), "entries": entries}
-
-
 def _sets(place: PlaceTarget, base: str) -> Iterator[Piece]:
     before, after = place.sets or ({}, {})
     for name in sorted({*before, *after}):
@@ -282,7 +250,7 @@ def _sets(place: PlaceTarget, base: str) -> Iterator[Piece]:
 def _set_itself(scope: Scope, base: str, identity: str, old: IpSet | None, new: IpSet) -> Iterator[Piece]:
     params = {"name": new.name, "comment": new.comment or ""}
     listing = f"{base}/ipset"
-    record = partial(_recorded, "name", new.name, _shown({"name": new.name, "comment": new.comment}))
+    record = partial(_recorded, "name", new.name, given({"name": new.name, "comment": new.comment}))
     if old is None:
         change = Change(
             "ipset", identity, "create", None, {"comment": new.comment}, Call("POST", listing, _given(params))
@@ -331,7 +299,7 @@ def _entries(scope: Scope, path: str, identity: str, old: IpSet | None, new: IpS
 
 def _entry_params(entry: Entry, *, cidr: bool) -> dict[str, Any]:
     params = {"cidr": entry.cidr} if cidr else {}
-    return {**params, **_shown({"comment": entry.comment}), **({"nomatch": 1} if entry.nomatch else {})}
+    return {**params, **given({"comment": entry.comment}), **({"nomatch": 1} if entry.nomatch else {})}
 
 
 def _entry_effect(name: str, cidr: str, entry: Entry | None) -> Callable[[Ruleset], Ruleset]:
@@ -356,7 +324,7 @@ def _groups(place: PlaceTarget, base: str) -> Iterator[Piece]:
         identity = f"{place.scope} {name}"
         effect: Callable[[Held], Held] = _nothing
         if new is None:
-            was = _shown({"comment": old.comment if old else None})
+            was = given({"comment": old.comment if old else None})
             change = Change("group", identity, "delete", was, None, Call("DELETE", f"{base}/groups/{name}"))
             effect, phase = _edit(place.scope, _put("groups", name, None)), REMOVE
         elif old is None:
@@ -367,6 +335,6 @@ def _groups(place: PlaceTarget, base: str) -> Iterator[Piece]:
             call = Call("POST", f"{base}/groups", {"group": name, "rename": name, "comment": new.comment or ""})
             shown = {"comment": old.comment}, {"comment": new.comment}
             change, phase = Change("group", identity, "update", *shown, call), MAKE
-        row = None if new is None else _shown({"group": name, "comment": new.comment})
+        row = None if new is None else given({"group": name, "comment": new.comment})
         record = partial(_recorded, "group", name, row)
         yield Piece(phase, place.scope, change, effect, f"{base}/groups", record)
