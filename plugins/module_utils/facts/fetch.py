@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from ..client.http import ReadOnly
 from .ask import FAILED, HIDDEN, NOTHING, OFFLINE, TIMEOUT, Ask, Missing
 from .schedule import NodeState, Schedule
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 Collector = Generator[Sequence[Ask], Sequence[Any], T]
 
@@ -76,24 +77,17 @@ class Fetcher:
 
     def run(self, collectors: Mapping[str, Collector[Any]]) -> dict[str, Any]:
         """Run collectors to their ends, side by side, and return what each returned."""
-        results: dict[str, Any] = {}
-        waiting: dict[str, Sequence[Ask]] = {}
-
-        def go_on(name: str, answers: Sequence[Any] | None) -> None:
+        everything = together(collectors)
+        answers: Sequence[Any] | None = None
+        while True:
             try:
                 # The first send to a generator has to be None.
-                waiting[name] = collectors[name].send(answers)  # type: ignore[arg-type]  # None starts it
+                asks = everything.send(answers)  # type: ignore[arg-type]  # None starts it
             except StopIteration as end:
-                results[name] = end.value
-
-        for name in collectors:
-            go_on(name, None)
-        while waiting:
-            round_, waiting = waiting, {}
-            self.fetch(ask for asks in round_.values() for ask in asks)
-            for name, asks in round_.items():
-                go_on(name, [self._answers[ask.path, ask.params] for ask in asks])
-        return results
+                found: dict[str, Any] = end.value
+                return found
+            self.fetch(asks)
+            answers = [self._answers[ask.path, ask.params] for ask in asks]
 
     def fetch(self, asks: Iterable[Ask]) -> None:
         """Ask what was not asked before. Raises PveError where PVE as a whole does not answer.
@@ -219,6 +213,28 @@ class Fetcher:
             hopeless = self._cuts >= _CUTS or (not ask.node and state.late >= _TIMEOUTS)
         if hopeless:
             raise error
+
+
+def together(collectors: Mapping[K, Collector[T]]) -> Collector[dict[K, T]]:
+    """Run collectors side by side, as one: each of its rounds is a round of all that still have one."""
+    results: dict[K, T] = {}
+    waiting: dict[K, Sequence[Ask]] = {}
+
+    def go_on(name: K, answers: Sequence[Any] | None) -> None:
+        try:
+            # The first send to a generator has to be None.
+            waiting[name] = collectors[name].send(answers)  # type: ignore[arg-type]  # None starts it
+        except StopIteration as end:
+            results[name] = end.value
+
+    for name in collectors:
+        go_on(name, None)
+    while waiting:
+        round_, waiting = waiting, {}
+        answers = iter((yield [ask for asks in round_.values() for ask in asks]))
+        for name, asks in round_.items():
+            go_on(name, [next(answers) for unused in asks])
+    return {name: results[name] for name in collectors}
 
 
 def _one_line(said: str) -> str:

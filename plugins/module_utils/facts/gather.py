@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..client.http import ReadOnly
-from . import cluster, inhabitants, people, storage
+from . import cluster, firewall, inhabitants, nodes, people, services, storage
 from .context import Context
 from .fetch import Collector, Fetcher
 from .wanted import Wanted
@@ -17,6 +17,7 @@ COLLECTORS: Mapping[str, Callable[[Context], Collector[Any]]] = {
     "cluster": cluster.cluster,
     "cluster_options": cluster.options,
     "nodes": inhabitants.nodes,
+    "node_status": nodes.statuses,
     "guests": inhabitants.guests,
     "guest_status": inhabitants.statuses,
     "guest_config": inhabitants.configs,
@@ -32,11 +33,18 @@ COLLECTORS: Mapping[str, Callable[[Context], Collector[Any]]] = {
     "acl": people.acl,
     "permissions": people.own_rights,
     "realms": people.realms,
+    "firewall": firewall.firewall,
+    "guest_firewall": firewall.of_guests,
+    "tasks": nodes.tasks,
     "log": cluster.log,
+    "certificates": nodes.certificates,
+    "updates": nodes.updates,
+    "ha": services.ha,
+    "sdn": services.sdn,
 }
 # What can be read without knowing which nodes and guests there are.
 _ACCESS = ("pools", "users", "groups", "roles", "tokens", "acl", "permissions", "realms")
-_ON_THEIR_OWN = frozenset(("version", "cluster", "cluster_options", "log", *_ACCESS))
+_ON_THEIR_OWN = frozenset(("version", "cluster", "cluster_options", "log", "ha", *_ACCESS))
 _LOOK = "(look)"
 
 

@@ -36,6 +36,8 @@ class Scene:
     status: tuple[Mapping[str, Any], ...]
     # Whether the resources were read at all: where they were not, no guests does not mean that there are none.
     read: bool = True
+    # Whether the caller's rights were told: where they were not, ``rights`` says nothing.
+    rights_known: bool = True
 
     @property
     def unaudited(self) -> list[str]:
@@ -78,12 +80,13 @@ def look(fetcher: Fetcher, filters: Filters, subsets: Sequence[str] = (NODES, GU
         others=tuple(row for row in rows if not is_guest(row) and row.get("type") != "node"),
         status=status,
         read=answers.get(RESOURCES, NOTHING) is not NOTHING,
+        rights_known=answers[PERMISSIONS] is not NOTHING,
     )
     if NODES in subsets:
         _note_nodes(fetcher, scene)
     if answers.get(RESOURCES, NOTHING) is not NOTHING:
         of_guests = [subset for subset in subsets if subset in OF_GUESTS]
-        _note_guests(fetcher, scene, filters, of_guests, rights_known=answers[PERMISSIONS] is not NOTHING)
+        _note_guests(fetcher, scene, filters, of_guests)
     for node in nodes:
         if not node.online:
             fetcher.give_up_on(node.node, OFFLINE, f"{node.node} is offline.")
@@ -112,16 +115,14 @@ def _note_nodes(fetcher: Fetcher, scene: Scene) -> None:
         fetcher.note(Missing(NODES, HIDDEN, reason))
 
 
-def _note_guests(
-    fetcher: Fetcher, scene: Scene, filters: Filters, subsets: Sequence[str], *, rights_known: bool
-) -> None:
+def _note_guests(fetcher: Fetcher, scene: Scene, filters: Filters, subsets: Sequence[str]) -> None:
     who = fetcher.reader.identity
     for node in scene.nodes if GUESTS in subsets else ():
         nameless = sum(guest.node == node.node and guest.name is None for guest in scene.guests)
         if nameless and node.status != "online":
             reason = f"{node.node} is {node.status}: of {nameless} guests there, PVE tells neither name nor state."
             fetcher.note(Missing(GUESTS, OFFLINE, reason, node.node))
-    if rights_known and not held_below(scene.rights, "/vms", "VM.Audit"):
+    if scene.rights_known and not held_below(scene.rights, "/vms", "VM.Audit"):
         reason = f"Only guests on which {who} holds VM.Audit are listed; it does not hold it on all of /vms."
         for subset in subsets:
             fetcher.note(Missing(subset, HIDDEN, reason))

@@ -37,7 +37,7 @@ def storage(context: Context) -> Collector[list[dict[str, Any]] | None]:
     scene = yield from context.scene()
     if rows is NOTHING and not scene.read:
         return None
-    if scene.rights and not held_below(scene.rights, "/storage", "Datastore.Audit"):
+    if scene.rights_known and not held_below(scene.rights, "/storage", "Datastore.Audit"):
         reason = f"Only storages on which {context.caller} holds Datastore.Audit are listed, which is not all of them."
         context.hide(STORAGE, reason)
     defined = {str(row["storage"]): row for row in (rows if rows is not NOTHING else ())}
@@ -98,7 +98,7 @@ def content(context: Context) -> Collector[list[dict[str, Any]] | None]:
 
 
 def _note_content(context: Context, scene: Scene, names: list[str]) -> None:
-    if not scene.rights:
+    if not scene.rights_known:
         return
     if not held_below(scene.rights, "/storage", "Datastore.Audit"):
         reason = f"Only storages on which {context.caller} holds Datastore.Audit are listed, which is not all of them."
