@@ -42,6 +42,13 @@ def from_agent(answer: Any) -> list[Address]:
     return list(_of_rows(rows if isinstance(rows, list) else [], AGENT))
 
 
+def refusal(answer: Any) -> str | None:
+    """Return what a guest agent answered in place of addresses, if it did."""
+    result = answer.get("result") if isinstance(answer, Mapping) else None
+    error = result.get("error") if isinstance(result, Mapping) else None
+    return None if error is None else str(error.get("desc") if isinstance(error, Mapping) else error)
+
+
 def from_interfaces(answer: Any) -> list[Address]:
     """Read a container's interfaces; PVE answers null for one that does not run."""
     return list(_of_rows(answer if isinstance(answer, list) else [], INTERFACES))
@@ -78,7 +85,7 @@ def _of_rows(rows: Iterable[Any], source: str) -> Iterator[Address]:
         name, mac = str(row.get("name") or ""), row.get("hardware-address") or row.get("hwaddr")
         listed = row.get("ip-addresses")
         if isinstance(listed, list):
-            for one in listed:
+            for one in (one for one in listed if isinstance(one, Mapping)):
                 yield from _address(name, mac, one.get("ip-address"), one.get("prefix"), source)
         else:
             # Before 8.4 a container tells one address of each family.

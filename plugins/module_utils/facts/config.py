@@ -6,12 +6,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from .fields import Row, flag, integer, text, words
 from .model import Guest
 
 # What auditors can read and should not spread: a container's environment is where images expect passwords.
 SECRET = ("cipassword", "env")
+# Raw settings of a container, and options of the process that runs a machine, can say anything; so they stay hidden
+# where they speak of such things.
+_TELLING = re.compile(r"environment|secret|passw|token", re.IGNORECASE)
+_RAW, _ARGUMENTS = "lxc", "args"
 # Only on request: keys name people and machines, descriptions hold whatever somebody wrote there.
 SSH_KEYS, DESCRIPTION = "sshkeys", "description"
 
@@ -53,10 +58,11 @@ class Shown:
     descriptions: bool = False
     ssh_keys: bool = False
 
-    def hides(self, name: str) -> bool:
+    def hides(self, name: str, value: Any = None) -> bool:
         """Tell whether a setting stays hidden."""
         return (
             name in SECRET
+            or (name in (_RAW, _ARGUMENTS) and bool(_TELLING.search(str(value))))
             or (name == DESCRIPTION and not self.descriptions)
             or (name == SSH_KEYS and not self.ssh_keys)
         )
@@ -120,10 +126,10 @@ class Config:
             "digest": self.settings.get("digest"),
             "ostype": self.ostype,
             "agent": self.has_agent,
-            "config": {name: _typed(name, value) for name, value in found.items() if not shown.hides(name)},
+            "config": {name: _typed(name, value) for name, value in found.items() if not shown.hides(name, value)},
             "networks": self.networks,
             "disks": self.disks,
-            "hidden": [name for name in found if shown.hides(name)],
+            "hidden": [name for name, value in found.items() if shown.hides(name, value)],
         }
 
 
@@ -142,6 +148,10 @@ def parts(value: str, first: str = "") -> dict[str, str]:
 def _typed(name: str, value: Any) -> Any:
     if name == "tags":
         return words(value)
+    if name == SSH_KEYS:
+        return unquote(str(value))
+    if name == _RAW and isinstance(value, list):
+        return [": ".join(str(part) for part in pair) if isinstance(pair, list) else str(pair) for pair in value]
     if name in _FLAGS:
         return flag(value)
     if name in _INTEGERS and _NUMBER.fullmatch(str(value)):
@@ -156,6 +166,8 @@ def _by_number(name: str) -> tuple[str, int]:
 
 def _disk(name: str, disk: Mapping[str, str]) -> dict[str, Any]:
     volume = disk.get("volume") or disk.get("file") or ""
+    # A drive without a disk in it.
+    volume = "" if volume == "none" else volume
     storage, sign, unused = volume.partition(":")
     size = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", disk.get("size", ""))
     return {

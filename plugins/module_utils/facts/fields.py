@@ -15,7 +15,10 @@ Fields = Mapping[str, Callable[[Any], Any]]
 
 def integer(value: Any) -> int:
     """Return a whole number; PVE gives some as text, and some with a fraction of zero."""
-    return int(value) if isinstance(value, (int, str)) else int(float(value))
+    try:
+        return int(value)
+    except ValueError:
+        return int(float(value))
 
 
 def number(value: Any) -> float:
@@ -24,8 +27,8 @@ def number(value: Any) -> float:
 
 
 def flag(value: Any) -> bool:
-    """Return a truth value of PVE: 0 and the empty text are false."""
-    return str(value) not in ("", "0", "False")
+    """Return a truth value of PVE: 0 and the empty text are false, and so is what configuration files say for it."""
+    return str(value).lower() not in ("", "0", "false", "no", "off", "none")
 
 
 def text(value: Any) -> str:
@@ -48,5 +51,5 @@ def _read(convert: Callable[[Any], Any], value: Any) -> Any:
         return None
     try:
         return convert(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None

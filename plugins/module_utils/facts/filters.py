@@ -10,6 +10,8 @@ from typing import Any
 from ..client.errors import OptionError
 from .model import GUEST_TYPES, Guest, Node
 
+LEAST_VMID, MOST_VMID = 100, 999_999_999
+
 
 @dataclass(frozen=True)
 class Filters:
@@ -37,6 +39,9 @@ class Filters:
         types = [kind for kind in given.get("type", ()) if kind not in GUEST_TYPES]
         if types:
             raise OptionError(f"filters: {', '.join(types)} is no type of guest.", "The types are qemu and lxc.")
+        wrong = [number for number in given.get("vmid", ()) if not LEAST_VMID <= int(number) <= MOST_VMID]
+        if wrong:
+            raise OptionError(f"filters: {wrong[0]} is no number of a guest.", f"They begin with {LEAST_VMID}.")
         return cls(**given)
 
     def takes_node(self, node: str) -> bool:

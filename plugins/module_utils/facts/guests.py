@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..access.releases import Release
-from .addresses import Address, from_agent, from_config, from_interfaces
+from .addresses import Address, from_agent, from_config, from_interfaces, refusal
 from .ask import FAILED, HIDDEN, NOTHING, Ask, Missing
 from .config import Config
 from .fetch import Collector, Fetcher
@@ -42,22 +42,27 @@ _STATUS: Fields = {
 }
 
 
-def statuses(scene: Scene) -> Collector[list[dict[str, Any]]]:
+def statuses(fetcher: Fetcher, scene: Scene) -> Collector[list[dict[str, Any]]]:
     """Read the status of all wanted guests: one question for each node and type that has any."""
-    wanted = {guest.vmid: guest for guest in scene.guests}
-    places = sorted({(guest.node, guest.type) for guest in scene.guests})
+    places: dict[tuple[str, str], dict[int, Guest]] = {}
+    for guest in scene.guests:
+        places.setdefault((guest.node, guest.type), {})[guest.vmid] = guest
     # Only the full list tells a paused machine from a running one.
     asks = [
         Ask(STATUS, f"/nodes/{node}/{kind}", (("full", 1),) if kind == GUEST_TYPES[0] else (), node)
         for node, kind in places
     ]
-    found = []
-    for place, rows in zip(places, (yield asks)):
-        for row in rows if rows is not NOTHING else ():
-            guest = wanted.get(int(row["vmid"]))
-            if guest is not None and (guest.node, guest.type) == place:
-                found.append(_status(guest, row))
-    return sorted(found, key=lambda one: int(one["vmid"]))
+    found: dict[int, dict[str, Any]] = {}
+    for wanted, rows in zip(places.values(), (yield asks)):
+        if rows is NOTHING:
+            continue
+        here = {int(row["vmid"]): row for row in rows}
+        found.update((vmid, _status(guest, here[vmid])) for vmid, guest in wanted.items() if vmid in here)
+        for vmid in wanted.keys() - here.keys():
+            node = wanted[vmid].node
+            reason = f"Guest {vmid} was on {node} a moment ago, and is not any more."
+            fetcher.note(Missing(STATUS, FAILED, reason, node, vmid))
+    return [found[vmid] for vmid in sorted(found)]
 
 
 def _status(guest: Guest, row: Row) -> dict[str, Any]:
@@ -105,6 +110,10 @@ def addresses(
         reason = "This release does not tell the addresses of containers; those given here are the configured ones."
         fetcher.note(Missing(ADDRESSES, FAILED, reason))
     answers = dict(zip(asks, (yield list(asks.values()))))
+    for vmid, ask in asks.items():
+        said = refusal(answers[vmid]) if ask.agent else None
+        if said is not None:
+            fetcher.note(Missing(ADDRESSES, FAILED, f"The agent of {vmid} answered: {said}", ask.node, vmid))
     return {vmid: _addresses(config, answers.get(vmid, NOTHING)) for vmid, config in known.items()}
 
 
