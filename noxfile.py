@@ -111,7 +111,7 @@ def count(session: nox.Session, passed: int, failed: int = 0, skipped: int = 0) 
     (REPORTS / f"{session.name}.json").write_text(json.dumps([passed, failed, skipped]))
 
 
-def pytest(session: nox.Session, *paths: str, python: Path = TOOLS, only: str = "") -> None:
+def pytest(session: nox.Session, *paths: str, python: Path = TOOLS, only: str = "", **env: str) -> None:
     """Run the tests in the folders given, count them for the report, and show which were slow.
 
     Three at a time on two cores: the tests of failures spend much of their time waiting.
@@ -124,7 +124,7 @@ def pytest(session: nox.Session, *paths: str, python: Path = TOOLS, only: str = 
         *("-m", "pytest", "-q", "-n", "3", "--dist", "worksteal", "--durations=15", "--durations-min=0.5"),
         *(f"--junitxml={REPORTS / session.name}.xml", *(["-k", only] if only else []), *paths, *session.posargs),
         # Random cases are the same in every run, down to the order of sets.
-        env={"PYTHONHASHSEED": "0"},
+        env={"PYTHONHASHSEED": "0", **env},
     )
 
 
@@ -251,7 +251,8 @@ def newest(session: nox.Session) -> None:
         session.skip("the newest ansible-core needs Python 3.12 or 3.13, and neither is here")
     python = environment(session, "newest", pythons()[version])
     # The rest does not depend on it: domain code knows nothing of Ansible.
-    pytest(session, "tests/integration", python=python, only="examples or predicts or from_plan_to_proof")
+    only = "examples or predicts or from_plan_to_proof"
+    pytest(session, "tests/integration", python=python, only=only, TEST_PLAINLY="1")
 
 
 @nox.session(tags=["tests"])

@@ -19,9 +19,9 @@ pytest.importorskip("ansible")
 
 from ansible_collections.homelab.pve.tests.faults.runner import Runner
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
+from ansible_collections.homelab.pve.tests.warm import start as warm
 
 TREE = Path(__file__).resolve().parents[2] / ".nox" / "tree"
-CALLBACKS = Path(__file__).resolve().parent / "callbacks"
 SECONDS = 180  # until a program counts as hung
 
 Json = dict[str, Any]
@@ -84,27 +84,26 @@ class Ansible:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PVE_", "ANSIBLE_", "XDG_"))}
         self.env = {
             **kept,
+            **warm.COMMON,
             "HOME": str(home),
-            # Before Ansible 2.20 a controller without UTF-8 does not start.
-            "LC_ALL": "C.UTF-8",
-            "ANSIBLE_CALLBACKS_ENABLED": "results",
-            "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
-            "ANSIBLE_COLLECTIONS_PATH": str(TREE),
             "ANSIBLE_CONFIG": str(home / "ansible.cfg"),
-            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "ANSIBLE_NOCOLOR": "true",
-            "ANSIBLE_PIPELINING": "true",
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
         }
+        # Whether programs and modules start as they do for a user, and not from what is loaded already (tests/warm).
+        self.plainly = bool(os.environ.get("TEST_PLAINLY"))
 
     def run(self, *command: str, env: Mapping[str, str] | None = None, stdin: str = "") -> subprocess.CompletedProcess:
         """Run a program from the folder that this Python is in."""
         program, *arguments = command
+        environment = {**self.env, **(env or {})}
+        folder = Path(sys.executable).parent
+        if not self.plainly and warm.serves(program, environment):
+            folder = warm.programs()
+            environment["ANSIBLE_PYTHON_INTERPRETER"] = str(folder / "python")
         return subprocess.run(
-            [str(Path(sys.executable).with_name(program)), *arguments],
+            [str(folder / program), *arguments],
             cwd=self.home,
-            env={**self.env, **(env or {})},
+            env=environment,
             input=stdin,
             capture_output=True,
             text=True,

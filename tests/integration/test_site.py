@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.tests.simulator import ADMIN, ADMIN_PASSWORD, ROOT_SECRET, ROOT_TOKEN, Simulator
+from ansible_collections.homelab.pve.tests.warm import start as warm
 
 from .conftest import TREE, Ansible, Run
 
@@ -286,7 +287,7 @@ def test_a_delivery_is_foreseen_and_made_once(site: Site, box: Path) -> None:
 
 def demo(*arguments: str) -> subprocess.CompletedProcess:
     env = {**os.environ, "PYTHONPATH": str(TREE)}
-    return subprocess.run([sys.executable, DEMO, *arguments], env=env, capture_output=True, text=True, check=False)
+    return subprocess.run([*warm.script(DEMO), *arguments], env=env, capture_output=True, text=True, check=False)
 
 
 def test_the_demo() -> None:
@@ -352,7 +353,8 @@ def test_the_guide_to_the_firewall(site: Site) -> None:
 
 
 def test_the_readme(site: Site) -> None:
-    """Its example, planned and then applied."""
+    """Its example, planned and then applied: with all that a user starts, and nothing that is loaded already."""
+    site.ansible.plainly = True
     text = (ROOT / "README.md").read_text()
     (policy,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (site.home / "policy.yml").write_text(policy)

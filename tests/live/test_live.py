@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ pytest.importorskip("ansible")
 
 from ansible_collections.homelab.pve.tests.live.run import PLAYBOOKS, parse
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
+from ansible_collections.homelab.pve.tests.warm import start as warm
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / "tests" / "live" / "run.py"
@@ -150,7 +151,7 @@ class Cluster:
     def state(self) -> str:
         return json.dumps(self.simulator.export(), sort_keys=True)
 
-    def start(self, *only: str, token: str = ROOT_TOKEN) -> subprocess.Popen[str]:
+    def start(self, *only: str, token: str = ROOT_TOKEN, by: Sequence[str] = ()) -> subprocess.Popen[str]:
         arguments = {
             "host": self.simulator.host,
             "port": self.simulator.port,
@@ -159,7 +160,11 @@ class Cluster:
             "fingerprint": self.simulator.fingerprint,
         }
         return subprocess.Popen(
-            [sys.executable, RUN, *(f"--{n}={v}" for n, v in arguments.items()), *(f"--only={name}" for name in only)],
+            [
+                *(by or (sys.executable, str(RUN))),
+                *(f"--{name}={value}" for name, value in arguments.items()),
+                *(f"--only={name}" for name in only),
+            ],
             env={**os.environ, "PYTHONPATH": str(ROOT / ".nox" / "tree")},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -167,7 +172,8 @@ class Cluster:
         )
 
     def run(self, *only: str, token: str = ROOT_TOKEN) -> tuple[int, str]:
-        process = self.start(*only, token=token)
+        """Run it to its end, with programs that are loaded already; what is to be interrupted starts them itself."""
+        process = self.start(*only, token=token, by=warm.script(RUN))
         output, unused = process.communicate(timeout=SECONDS)
         return process.returncode, output
 
