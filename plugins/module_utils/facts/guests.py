@@ -42,8 +42,11 @@ _STATUS: Fields = {
 }
 
 
-def statuses(fetcher: Fetcher, scene: Scene) -> Collector[list[dict[str, Any]]]:
-    """Read the status of all wanted guests: one question for each node and type that has any."""
+def statuses(scene: Scene, fetcher: Fetcher | None = None) -> Collector[list[dict[str, Any]]]:
+    """Read the status of all wanted guests: one question for each node and type that has any.
+
+    A fetcher is told which of them are not where they were.
+    """
     places: dict[tuple[str, str], dict[int, Guest]] = {}
     for guest in scene.guests:
         places.setdefault((guest.node, guest.type), {})[guest.vmid] = guest
@@ -61,7 +64,8 @@ def statuses(fetcher: Fetcher, scene: Scene) -> Collector[list[dict[str, Any]]]:
         for vmid in wanted.keys() - here.keys():
             node = wanted[vmid].node
             reason = f"Guest {vmid} was on {node} a moment ago, and is not any more."
-            fetcher.note(Missing(STATUS, FAILED, reason, node, vmid))
+            if fetcher is not None:
+                fetcher.note(Missing(STATUS, FAILED, reason, node, vmid))
     return [found[vmid] for vmid in sorted(found)]
 
 

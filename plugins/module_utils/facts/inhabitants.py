@@ -27,7 +27,7 @@ def guests(context: Context) -> Collector[Rows | None]:
 def statuses(context: Context) -> Collector[Rows | None]:
     """Return the status of each wanted guest."""
     scene = yield from context.scene()
-    return (yield from ask.statuses(context.fetcher, scene)) if scene.read else None
+    return (yield from ask.statuses(scene, context.fetcher)) if scene.read else None
 
 
 def configs(context: Context) -> Collector[Rows | None]:
