@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 
+from .population import Size
 from .simulation import Simulator
 from .state import ADMIN, ADMIN_PASSWORD, ROOT_SECRET, ROOT_TOKEN
 
@@ -29,7 +30,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
+    try:
+        Size(options.node, options.nodes, options.guests)
+    except ValueError as error:
+        parser.error(str(error))
     simulator = Simulator(
         options.release,
         port=options.port,

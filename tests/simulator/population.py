@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd
 
 from .objects import Guest, Json
 from .userconfig import PoolRow
@@ -16,6 +17,7 @@ MAX_NODES, MAX_GUESTS = 64, 20_000
 TAGS = ("prod", "test", "dev", "web", "db", "dns", "mail", "backup", "monitoring", "legacy", "team-a", "team-b")
 _BORN = 1750000000
 _POOLS_FROM = 20  # guests
+_PERIOD = 60
 _MACHINE_SYSTEMS = ("l26", "l26", "l26", "win11", "l26", "win10", "l26", "other")
 _CONTAINER_SYSTEMS = ("debian", "ubuntu", "alpine", "debian", "fedora")
 _EQUAL_NAMES = ("web", "db", "runner")
@@ -94,12 +96,18 @@ def pristine_guests(node: str) -> list[Guest]:
 
 def extra_guests(size: Size, nodes: Sequence[str]) -> list[Guest]:
     """Return the guests from VMID 1000 on, spread over the nodes one after the other."""
-    return [extra_guest(number, nodes[number % len(nodes)]) for number in range(size.guests)]
+    # From round to round, a node's guests differ by a step that shares no factor with the periods of their kinds.
+    count = len(nodes)
+    step = next(step for step in range(count, count + _PERIOD) if gcd(step, _PERIOD) == 1)
+    return [extra_guest(n, nodes[n % count], n // count * step + n % count) for n in range(size.guests)]
 
 
-def extra_guest(number: int, node: str) -> Guest:
-    """Return a guest by its number: one in four is a container, one in four is stopped, the rest is a mixture."""
-    guest = _container(number, node) if number % 4 == 2 else _machine(number, node)
+def extra_guest(at: int, node: str, number: int) -> Guest:
+    """Return the guest ``at`` a place in the row of all, of the kind that ``number`` says.
+
+    One in four is a container, one in four is stopped, and the rest is a mixture as well.
+    """
+    guest = _container(at, node, number) if number % 4 == 2 else _machine(at, node, number)
     config = guest.config
     if number % 4 == 0 or number % 60 == 22:
         guest.status = "stopped"
@@ -128,8 +136,8 @@ def _address(number: int) -> str:
     return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}/8,gw=10.255.255.254"
 
 
-def _machine(number: int, node: str) -> Guest:
-    vmid = FIRST_EXTRA_VMID + number
+def _machine(at: int, node: str, number: int) -> Guest:
+    vmid = FIRST_EXTRA_VMID + at
     guest = Guest(
         vmid,
         "qemu",
@@ -140,7 +148,7 @@ def _machine(number: int, node: str) -> Guest:
             "memory": str(1024 << number % 3),
             "meta": f"creation-qemu=10.1.2,ctime={_BORN + number * 60}",
             "name": f"vm{vmid}",
-            "net0": f"virtio={_mac(number)},bridge=vmbr0",
+            "net0": f"virtio={_mac(at)},bridge=vmbr0",
             "numa": "0",
             "onboot": str(number % 2),
             "ostype": _MACHINE_SYSTEMS[number % len(_MACHINE_SYSTEMS)],
@@ -157,7 +165,7 @@ def _machine(number: int, node: str) -> Guest:
         guest.filesystems = [{"name": "sda1", "mountpoint": "/", "type": "ext4", "disk": [], "total-bytes": 8 << 30}]
     if number % 8 in (1, 5):
         config["ide2"] = f"local:{vmid}/vm-{vmid}-cloudinit.qcow2,media=cdrom"
-        config["ipconfig0"] = f"ip={_address(number)}" if number % 8 == 1 else "ip=dhcp"
+        config["ipconfig0"] = f"ip={_address(at)}" if number % 8 == 1 else "ip=dhcp"
         config["ciuser"] = "ops"
         config["sshkeys"] = _KEY
     if number % 16 == 5:
@@ -167,9 +175,9 @@ def _machine(number: int, node: str) -> Guest:
     return guest
 
 
-def _container(number: int, node: str) -> Guest:
-    vmid = FIRST_EXTRA_VMID + number
-    address = "dhcp" if number % 8 == 6 else _address(number)
+def _container(at: int, node: str, number: int) -> Guest:
+    vmid = FIRST_EXTRA_VMID + at
+    address = "dhcp" if number % 8 == 6 else _address(at)
     return Guest(
         vmid,
         "lxc",
@@ -180,7 +188,7 @@ def _container(number: int, node: str) -> Guest:
             "features": "nesting=1",
             "hostname": f"ct{vmid}",
             "memory": str(512 << number % 3),
-            "net0": f"name=eth0,bridge=vmbr0,hwaddr={_mac(number)},ip={address},type=veth",
+            "net0": f"name=eth0,bridge=vmbr0,hwaddr={_mac(at)},ip={address},type=veth",
             "onboot": str(number % 2),
             "ostype": _CONTAINER_SYSTEMS[number // 4 % len(_CONTAINER_SYSTEMS)],
             "rootfs": f"local:{vmid}/vm-{vmid}-disk-0.raw,size={4 << number % 3}G",

@@ -71,6 +71,7 @@ class Server:
         if strike.before:
             await asyncio.sleep(strike.before)
         if fault and fault.when == "before":
+            await asyncio.sleep(strike.after)
             self._cut(request, fault)
             return self._finish(request, Answer(fault.status, fault.reason, b"", "text/plain"))
         answer = await self._answer(request, path)

@@ -44,7 +44,7 @@ def read_status(call: Call) -> list[dict[str, Any]]:
             "id": f"node/{node.name}",
             "name": node.name,
             "nodeid": 0 if alone else number,
-            "ip": node.ip,
+            **({"ip": node.ip} if node.ip else {}),  # of one that was never seen, it is not known
             "online": int(node.online),
             "local": int(node.name == call.state.node),
             "level": level_of(node),

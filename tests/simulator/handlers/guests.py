@@ -15,6 +15,7 @@ from . import Call, index, route
 from .agent import agent_enabled
 from .ha import of_guest
 
+_DISKS = ("rootfs", "scsi0", "virtio0", "sata0", "ide0")
 _SIZE = re.compile(r"size=(\d+)([KMGT]?)")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 # What PVE answers as numbers; everything else in a configuration is text.
@@ -47,6 +48,7 @@ _NUMBERS = {
 }
 _UPTIME = 1800  # seconds
 _MASK = "**********"
+_NUMBERED_SINCE = (8, 1)  # lists of containers; before, a number is text in them
 
 index(
     "/nodes/{node}/qemu/{vmid}",
@@ -62,7 +64,7 @@ index(
 
 
 def _memory(guest: Guest) -> int:
-    return int(guest.config.get("memory", "512")) << 20
+    return int(guest.config.get("memory", "512").removeprefix("current=").partition(",")[0]) << 20
 
 
 def _cpus(guest: Guest) -> int:
@@ -71,7 +73,7 @@ def _cpus(guest: Guest) -> int:
 
 def _disk(guest: Guest) -> int:
     """Return the size of the boot disk in bytes."""
-    volume = guest.config.get("rootfs") or guest.config.get("scsi0") or ""
+    volume = next((guest.config[name] for name in _DISKS if name in guest.config), "")
     size = _SIZE.search(volume)
     return int(size[1]) * _UNITS[size[2]] if size else 0
 
@@ -134,6 +136,8 @@ def _list_row(state: State, guest: Guest) -> dict[str, Any]:
     if running:
         row["pid"] = guest.vmid
     if guest.type == "lxc":
+        if state.release < _NUMBERED_SINCE:
+            row["vmid"] = str(guest.vmid)
         row.update(type="lxc", swap=0, maxswap=int(guest.config.get("swap", "512")) << 20, diskread=0, diskwrite=0)
     if state.release >= (9, 0):
         kind: Any = "0.00" if guest.type == "lxc" else 0

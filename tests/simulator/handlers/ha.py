@@ -12,6 +12,7 @@ from ..objects import Guest
 from ..state import State
 from . import Call, index, route
 
+_FENCING_SINCE = (9, 2)
 _REQUESTS = ("started", "stopped", "disabled", "ignored")
 
 index("/cluster/ha", "resources", "groups", "rules", "status", key="id")
@@ -54,20 +55,19 @@ def read_status(call: Call) -> list[dict[str, Any]]:
     state = call.state
     rows: list[dict[str, Any]] = [{"id": "quorum", "type": "quorum", "node": state.node, "status": "OK", "quorate": 1}]
     if not managed(state):
-        return [*rows, _fencing(call, state.node, "standby")]
+        return [*rows, *_fencing(call, state.node, "standby")]
     now, master = int(time.time()), _master(state)
     text = f"{master} (active, {_clock(now)})"
     rows.append({"id": "master", "type": "master", "node": master, "status": text, "timestamp": now})
-    rows.append(_fencing(call, master, "armed"))
-    return [row for row in [*rows, *_local_managers(state, now), *_services(call)] if row]
+    return [*rows, *_fencing(call, master, "armed"), *_local_managers(state, now), *_services(call)]
 
 
-def _fencing(call: Call, node: str, how: str) -> dict[str, Any]:
-    if call.release < (9, 2):
-        return {}
+def _fencing(call: Call, node: str, how: str) -> Iterator[dict[str, Any]]:
+    if call.release < _FENCING_SINCE:
+        return
     watchdog = "active" if how == "armed" else "standby"
     row = {"id": "fencing", "type": "fencing", "node": node, "status": f"{how} (CRM watchdog {watchdog})"}
-    return {**row, "armed-state": how}
+    yield {**row, "armed-state": how}
 
 
 def _local_managers(state: State, now: int) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,9 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("cryptography")
 
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
+from ansible_collections.homelab.pve.tests.simulator.api import Api, Request
+from ansible_collections.homelab.pve.tests.simulator.population import Size
+from ansible_collections.homelab.pve.tests.simulator.state import State
 
 ROOT = {"Authorization": f"PVEAPIToken={ROOT_TOKEN}={ROOT_SECRET}"}
 
@@ -75,6 +78,47 @@ class Wire:
             "Cookie": "PVEAuthCookie=" + data["ticket"].replace("+", "%2B").replace("=", "%3D"),
             "CSRFPreventionToken": data["CSRFPreventionToken"],
         }
+
+
+class Direct:
+    """The API without a wire: what is asked, and by whom."""
+
+    def __init__(self, release: tuple[int, int] = (9, 2), **size: Any) -> None:
+        self.state = State(release, Size(**size))
+        self.api = Api(self.state)
+
+    def ask(self, path: str, caller: str = ROOT_TOKEN, **query: Any) -> Any:
+        """Return the whole body of an answer, its status and reason added."""
+        target = "/api2/json" + path + (f"?{urlencode(query)}" if query else "")
+        secret = self.state.secrets[caller]
+        answer = self.api.answer(Request("GET", target, {"Authorization": f"PVEAPIToken={caller}={secret}"}))
+        body = json.loads(answer.body) if answer.body else {}
+        return {**body, "status": answer.status, "reason": answer.reason}
+
+    def get(self, path: str, caller: str = ROOT_TOKEN, **query: Any) -> Any:
+        """Return the data of an answer that has to be a good one."""
+        answer = self.ask(path, caller, **query)
+        assert answer["status"] == 200, (path, answer)
+        return answer["data"]
+
+    def refusal(self, path: str, caller: str = ROOT_TOKEN, **query: Any) -> tuple[int, str]:
+        answer = self.ask(path, caller, **query)
+        return answer["status"], answer["reason"]
+
+    def token(self, roles: dict[str, str], tokenid: str = "ann@pve!tk") -> str:
+        """Make a user with a token that has his rights: roles by path. Returns the token's id."""
+        userid = tokenid.partition("!")[0]
+        data = self.state.access.export()
+        data["users"].append({"userid": userid})
+        data["tokens"].append({"tokenid": tokenid, "privsep": 0, "secret": "s"})
+        data["acl"] += [{"path": path, "type": "user", "ugid": userid, "roleid": roles[path]} for path in roles]
+        self.state.load(data)
+        return tokenid
+
+
+@pytest.fixture
+def direct() -> Direct:
+    return Direct()
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import http.client
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -165,6 +167,63 @@ def test_a_node_that_is_down() -> None:
         wire.connection.request("POST", "/_sim/nodes/ugreen-2", body='{"online": true}', headers=ROOT)
         wire.connection.getresponse().read()
         assert wire.call("GET", "/nodes/ugreen-2/status").status == 200
+
+
+def test_a_slow_answer_is_the_right_one_and_keeps_nobody_waiting(wire: Wire, simulator: Simulator) -> None:
+    simulator.fault("GET", "/nodes/*/qemu/100/config", do="slow", seconds=0.4)
+    other = Wire(simulator)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        late = pool.submit(wire.call, "GET", "/nodes/ugreen/qemu/100/config")
+        time.sleep(0.1)
+        assert other.call("GET", "/version").status == 200
+        assert not late.done()
+        assert late.result().data["name"] == "vm100"
+    assert wire.call("GET", "/nodes/ugreen/qemu/100/config").status == 200, "it strikes once"
+
+
+def test_slow_faults_go_together_with_others(wire: Wire, simulator: Simulator) -> None:
+    simulator.fault("GET", "/version", do="slow", seconds=0.2, when="in")
+    simulator.fault("GET", "/version", do="status", status=500, reason="Oops")
+    started = time.monotonic()
+    assert wire.call("GET", "/version").reason == "Oops"
+    assert time.monotonic() - started >= 0.2
+    with pytest.raises(ValueError, match="seconds"):
+        simulator.fault(do="slow", seconds=-1)
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "reason"),
+    [
+        ("unreachable", 595, "No route to host"),
+        ("refused", 595, "Connection refused"),
+        ("timeout", 596, "Connection timed out"),
+    ],
+)
+def test_how_calls_to_a_node_that_is_down_end(answers: str, status: int, reason: str) -> None:
+    with Simulator(auth_delay=0, nodes=2) as simulator:
+        wire = Wire(simulator)
+        simulator.set_online("ugreen-2", False, answers=answers, seconds=0.3)
+        started = time.monotonic()
+        answer = wire.call("GET", "/nodes/ugreen-2/status")
+        assert (answer.status, answer.reason, answer.raw) == (status, reason, b"")
+        assert (time.monotonic() - started >= 0.3) is (answers == "timeout")
+        assert wire.call("GET", "/nodes/ugreen/status").status == 200
+
+
+def test_controls_of_nodes(wire: Wire, simulator: Simulator) -> None:
+    def order(text: str, node: str = "ugreen") -> int:
+        wire.connection.request("POST", f"/_sim/nodes/{node}", body=text)
+        answer = wire.connection.getresponse()
+        answer.read()
+        return answer.status
+
+    assert order('{"statistics": false}') == 200
+    assert wire.call("GET", "/nodes").data[0]["status"] == "unknown"
+    simulator.set_statistics("ugreen", True)
+    assert wire.call("GET", "/nodes").data[0]["status"] == "online"
+    for wrong in ('{"online": "no"}', '{"answers": "never"}', '{"name": "x"}', "{}"):
+        assert order(wrong) == 400, wrong
+    assert order('{"online": false}', "nowhere") == 400
 
 
 def test_every_method_checks_rights_and_parameters(wire: Wire, simulator: Simulator) -> None:
