@@ -10,10 +10,14 @@ import socket
 import sys
 
 
+def is_module(arguments: list[str]) -> bool:
+    """Whether Python is to run a module from a file, as Ansible names them; others come on standard input."""
+    return len(arguments) == 1 and os.path.basename(arguments[0]).startswith("AnsiballZ_")
+
+
 def main() -> int:
     folder, name = os.path.split(sys.argv[0])
-    if name == "python" and len(sys.argv) > 1:
-        # Only what comes on standard input is a module.
+    if name == "python" and sys.argv[1:] and not is_module(sys.argv[1:]):
         os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
     job = {"arguments": sys.argv, "folder": os.getcwd(), "environment": dict(os.environ)}
     text = json.dumps(job).encode()

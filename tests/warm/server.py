@@ -122,11 +122,14 @@ def load_modules() -> None:
 
 
 def run_module(job: Job) -> None:
-    """Run a payload as Python runs what comes on its standard input."""
-    payload = sys.stdin.buffer.read()
-    sys.argv = [""]
-    sys.stdin = io.TextIOWrapper(io.BytesIO())
-    exec(compile(payload, "<stdin>", "exec"), {"__name__": "__main__"})
+    """Run a payload as Python runs a file, or what comes on its standard input."""
+    sys.argv = job["arguments"][1:] or [""]
+    if sys.argv[0]:
+        payload = Path(sys.argv[0]).read_bytes()
+    else:
+        payload = sys.stdin.buffer.read()
+        sys.stdin = io.TextIOWrapper(io.BytesIO())
+    exec(compile(payload, sys.argv[0] or "<stdin>", "exec"), {"__name__": "__main__"})
 
 
 def load_programs() -> None:
