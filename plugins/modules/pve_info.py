@@ -13,8 +13,8 @@ version_added: 0.1.0
 description:
   - Reads what there is, and changes nothing. It cannot, either, because what gathers has no way to send anything but
     GET requests.
-  - PVE shows to each caller only what he may see, without saying so, and a node that is down says nothing. Both are told
-    here. RV(incomplete) names whatever is missing, and why.
+  - PVE shows to each caller only what he may see, without saying so, and a node that is down says nothing. Both are
+    told here. RV(incomplete) names whatever is missing, and why.
   - One request answers for many objects wherever PVE allows it. What each subset asks, costs and needs to be seen is
     written in C(docs/facts.md) of the collection.
 author:
@@ -76,8 +76,8 @@ options:
         elements: str
   concurrency:
     description:
-      - How many questions are under way at a time, from V(1) to V(32). Agents of guests on the same node are asked two at
-        a time whatever it says, because each of them occupies one of the three workers of that node.
+      - How many questions are under way at a time, from V(1) to V(32). Agents of guests on the same node are asked two
+        at a time whatever it says, because each of them occupies one of the three workers of that node.
     type: int
     default: 8
   tasks_limit:
@@ -282,8 +282,9 @@ nodes:
     local:
       description: Whether it is the node that answers.
       type: bool
-  sample: [{node: ugreen, status: online, level: '', hastate: null, cpu: 0.05, maxcpu: 2, mem: 6319127552, maxmem: 25276510208,
-    disk: 27055317401, maxdisk: 270553174016, uptime: 5280, address: 192.168.40.2, nodeid: 1, local: true}]
+  sample: [{node: ugreen, status: online, level: '', hastate: null, cpu: 0.05, maxcpu: 2, mem: 6319127552,
+    maxmem: 25276510208, disk: 27055317401, maxdisk: 270553174016, uptime: 5280, address: 192.168.40.2,
+    nodeid: 1, local: true}]
 node_status:
   description: The status of each wanted node.
   returned: when O(gather) has it
@@ -483,8 +484,9 @@ guests:
       description: Bytes written to disks.
       type: int
   sample: [{vmid: 100, type: qemu, node: ugreen, name: vm100, tags: [prod, web], status: running, template: false,
-    pool: null, lock: null, hastate: null, cpu: 0.0, maxcpu: 2, mem: 536870912, memhost: 0, maxmem: 2147483648,
-    disk: 0, maxdisk: 8589934592, uptime: 1800, netin: 0, netout: 0, diskread: 0, diskwrite: 0}]
+    pool: null, lock: null, hastate: null, cpu: 0.0, maxcpu: 2, mem: 536870912, memhost: 0,
+    maxmem: 2147483648, disk: 0, maxdisk: 8589934592, uptime: 1800, netin: 0, netout: 0, diskread: 0,
+    diskwrite: 0}]
 guest_status:
   description: The status of each wanted guest, as its own node tells it now.
   returned: when O(gather) has it
@@ -564,10 +566,10 @@ guest_status:
       description: Its tags.
       type: list
       elements: str
-  sample: [{vmid: 100, node: ugreen, type: qemu, name: vm100, status: running, qmpstatus: running, lock: null, pid: 100,
-    uptime: 1800, cpu: 0.0, cpus: 2, mem: 536870912, memhost: 0, maxmem: 2147483648, swap: null, maxswap: null,
-    disk: 0, maxdisk: 8589934592, netin: 0, netout: 0, diskread: 1000000, diskwrite: 2000000, template: false,
-    tags: [prod, web]}]
+  sample: [{vmid: 100, node: ugreen, type: qemu, name: vm100, status: running, qmpstatus: running, lock: null,
+    pid: 100, uptime: 1800, cpu: 0.0, cpus: 2, mem: 536870912, memhost: 0, maxmem: 2147483648,
+    swap: null, maxswap: null, disk: 0, maxdisk: 8589934592, netin: 0, netout: 0, diskread: 1000000,
+    diskwrite: 2000000, template: false, tags: [prod, web]}]
 guest_config:
   description:
     - The configuration of each wanted guest. Never shown are C(cipassword), C(env), and raw settings that speak of an
@@ -668,10 +670,11 @@ guest_config:
       type: list
       elements: str
   sample: [{vmid: 100, node: ugreen, type: qemu, digest: ecca50b600dc8d132eb1fd1ddc46a65772640f8f, ostype: l26,
-    agent: true, config: {cores: 2, memory: 2048, name: vm100, tags: [prod, web]}, networks: [{id: net0,
-    model: virtio, name: null, mac: 'bc:24:11:00:01:00', bridge: vmbr0, tag: null, firewall: true,
-    link_down: false, ip: null, gw: null, ip6: null, gw6: null}], disks: [{id: scsi0, volume: 'local:100/vm-100-disk-0.qcow2',
-    storage: local, size: 8589934592, media: disk, mountpoint: null}], hidden: [description]}]
+    agent: true, config: {cores: 2, memory: 2048, name: vm100, tags: [prod, web]}, networks: [
+    {id: net0, model: virtio, name: null, mac: 'bc:24:11:00:01:00', bridge: vmbr0, tag: null,
+    firewall: true, link_down: false, ip: null, gw: null, ip6: null, gw6: null}], disks: [
+    {id: scsi0, volume: 'local:100/vm-100-disk-0.qcow2', storage: local, size: 8589934592,
+    media: disk, mountpoint: null}], hidden: [description]}]
 guest_addresses:
   description: The addresses of each wanted guest.
   returned: when O(gather) has it
@@ -714,8 +717,8 @@ guest_addresses:
           description:
             - Who says so. V(agent) in a virtual machine, V(interfaces) of a running container, else V(config).
           type: str
-  sample: [{vmid: 100, node: ugreen, type: qemu, address: 192.168.40.100, addresses: [{interface: eth0, mac: 'bc:24:11:00:01:00',
-    address: 192.168.40.100, prefix: 24, family: 4, source: agent}]}]
+  sample: [{vmid: 100, node: ugreen, type: qemu, address: 192.168.40.100, addresses: [{interface: eth0,
+    mac: 'bc:24:11:00:01:00', address: 192.168.40.100, prefix: 24, family: 4, source: agent}]}]
 snapshots:
   description: The snapshots of each wanted guest.
   returned: when O(gather) has it
@@ -801,9 +804,9 @@ storage:
           description: Space in bytes.
           type: int
   sample: [{storage: local, type: dir, content: [backup, images, iso, rootdir, snippets, vztmpl], shared: false,
-    enabled: true, only_nodes: null, options: {path: /var/lib/vz}, nodes: [{node: ugreen, status: available,
-    disk: 24779710464, maxdisk: 270553174016}, {node: ugreen-2, status: available, disk: 24779710464,
-    maxdisk: 270553174016}]}]
+    enabled: true, only_nodes: null, options: {path: /var/lib/vz}, nodes: [{node: ugreen,
+    status: available, disk: 24779710464, maxdisk: 270553174016}, {node: ugreen-2, status: available,
+    disk: 24779710464, maxdisk: 270553174016}]}]
 storage_content:
   description: What is in the storages of the wanted nodes.
   returned: when O(gather) has it
@@ -911,7 +914,8 @@ users:
     comment:
       description: Comment.
       type: str
-  sample: [{userid: admin@pve, enable: true, expire: 0, groups: [], firstname: '', lastname: '', email: '', comment: ''}]
+  sample: [{userid: admin@pve, enable: true, expire: 0, groups: [], firstname: '', lastname: '', email: '',
+    comment: ''}]
 groups:
   description: The groups, as M(homelab.pve.pve_group) returns one.
   returned: when O(gather) has it
@@ -1104,9 +1108,9 @@ tasks:
         pid:
           description: Process on the node.
           type: int
-  sample: [{node: ugreen, tasks: [{upid: 'UPID:ugreen:0000006C:00052704:68E77800:startall::root@pam!admin:', type: startall,
-    id: '', user: root@pam, tokenid: admin, starttime: 1760000000, endtime: 1760000000, status: OK,
-    pid: 108}]}]
+  sample: [{node: ugreen, tasks: [{upid: 'UPID:ugreen:0000006C:00052704:68E77800:startall::root@pam!admin:',
+    type: startall, id: '', user: root@pam, tokenid: admin, starttime: 1760000000, endtime: 1760000000,
+    status: OK, pid: 108}]}]
 log:
   description: The cluster's log, the newest line first.
   returned: when O(gather) has it
@@ -1137,8 +1141,8 @@ log:
     msg:
       description: What happened.
       type: str
-  sample: [{time: 1760000000, node: ugreen, user: root@pam, tag: pvedaemon, pri: 6, pid: 4936, uid: 1, msg: successful
-    auth for user root@pam}]
+  sample: [{time: 1760000000, node: ugreen, user: root@pam, tag: pvedaemon, pri: 6, pid: 4936, uid: 1,
+    msg: successful auth for user root@pam}]
 certificates:
   description: The certificates of each wanted node.
   returned: when O(gather) has it

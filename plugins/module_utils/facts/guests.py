@@ -137,11 +137,17 @@ def snapshots(guests: Iterable[Guest], descriptions: bool) -> Collector[list[dic
             "vmid": guest.vmid,
             "node": guest.node,
             "type": guest.type,
-            "snapshots": [_snapshot(row, descriptions) for row in rows if row.get("name") != "current"],
+            "snapshots": [_snapshot(row, descriptions) for row in _oldest_first(rows)],
         }
         for guest, rows in zip(wanted, answers)
         if rows is not NOTHING
     ]
+
+
+def _oldest_first(rows: Iterable[Row]) -> list[Row]:
+    """Return the snapshots without the row that stands for the present."""
+    taken = [row for row in rows if row.get("name") != "current"]
+    return sorted(taken, key=lambda row: (int(row.get("snaptime") or 0), str(row.get("name"))))
 
 
 _SNAPSHOT: Fields = {"name": text, "parent": text, "snaptime": integer, "vmstate": flag}
