@@ -34,6 +34,7 @@ class Node:
     seconds: float = 30
     updates: list[Json] = field(default_factory=list)  # packages, as /nodes/N/apt/update lists them
     subscription: Json = field(default_factory=dict)  # what a node with a subscription answers
+    certificates: list[Json] = field(default_factory=list)  # instead of the usual ones
 
     def __post_init__(self) -> None:
         if self.answers not in ANSWERS:
@@ -137,7 +138,7 @@ class Task:
     status: str = "OK"
     pid: int = 0x6C
     pstart: int = 0x52704
-    log: list[str] | None = None  # None: the file is gone
+    log: list[str] | None = field(default_factory=list)  # None: the file is gone
     upid: str = ""
 
     def __post_init__(self) -> None:

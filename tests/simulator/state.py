@@ -95,6 +95,11 @@ class State:
         return next(iter(self.nodes))
 
     @property
+    def quorate(self) -> bool:
+        """Tell whether more than half of the nodes are there."""
+        return sum(node.online for node in self.nodes.values()) * 2 > len(self.nodes)
+
+    @property
     def rights(self) -> Rights:
         if self._rights is None:
             self._rights = Rights(self.access, self.release)

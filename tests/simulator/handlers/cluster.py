@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import ParameterError
+from ..objects import Guest
 from ..state import CLUSTER_NAME, State
 from ..verify import split_list
 from ..versions import version_of
@@ -52,8 +53,7 @@ def read_status(call: Call) -> list[dict[str, Any]]:
         for number, node in enumerate(nodes, 1)
     ]
     if not alone:
-        online = sum(node.online for node in nodes)
-        summary = {"nodes": len(nodes), "quorate": int(online * 2 > len(nodes)), "version": len(nodes)}
+        summary = {"nodes": len(nodes), "quorate": int(call.state.quorate), "version": len(nodes)}
         rows.insert(0, {"type": "cluster", "id": "cluster", "name": CLUSTER_NAME, **summary})
     return rows
 
@@ -92,20 +92,36 @@ def list_resources(call: Call) -> Fragments:
     return Fragments(found)
 
 
+class _Row(NamedTuple):
+    """A guest's row without its pool, and the figures that pools sum up."""
+
+    text: str
+    uptime: int
+    cpu: float
+    maxcpu: int
+    mem: int
+    maxmem: int
+
+
+def _rows(state: State) -> dict[int, _Row]:
+    return state.derived("guest rows", lambda: {guest.vmid: _row(state, guest) for guest in state.guests.values()})
+
+
+def _row(state: State, guest: Guest) -> _Row:
+    row = guest_row(state, guest, with_properties=True)
+    return _Row(to_json(row), *(row.get(name, 0) for name in _Row._fields[1:]))
+
+
 def _guest_rows(call: Call) -> Iterator[str]:
     """Yield a row for each guest that the caller may see, with its pool where he may see that, too."""
-    state, rights, caller = call.state, call.rights, call.caller
-    texts = state.derived("guest rows", lambda: _texts(state))
+    rights, caller = call.rights, call.caller
+    pools = call.state.access.pools
     visible = rights.guests_with(caller, "VM.Audit")
-    seen = {pool for pool in state.access.pools if rights.has_all(caller, f"/pool/{pool}", ["Pool.Audit"])}
-    pool_of = {vmid: pool for pool in seen for vmid in state.access.pools[pool].vms}
-    for vmid, text in texts:
+    seen = {pool for pool in pools if rights.has_all(caller, f"/pool/{pool}", ["Pool.Audit"])}
+    pool_of = {vmid: pool for pool in seen for vmid in pools[pool].vms}
+    for vmid, row in _rows(call.state).items():
         if visible(vmid):
-            yield f'{text[:-1]},"pool":{to_json(pool_of[vmid])}}}' if vmid in pool_of else text
-
-
-def _texts(state: State) -> list[tuple[int, str]]:
-    return [(guest.vmid, to_json(guest_row(state, guest, with_properties=True))) for guest in state.guests.values()]
+            yield f'{row.text[:-1]},"pool":{to_json(pool_of[vmid])}}}' if vmid in pool_of else row.text
 
 
 def _pool_row(state: State, poolid: str) -> str:
@@ -114,17 +130,15 @@ def _pool_row(state: State, poolid: str) -> str:
 
 def _sums(state: State, poolid: str) -> dict[str, Any]:
     """Return a pool with sums over all of its guests that run, also over those that the caller may not see."""
-    row: dict[str, Any] = {"id": f"/pool/{poolid}", "type": "pool", "pool": poolid}
-    vms = state.access.pools[poolid].vms
-    guests = [state.guests[vmid] for vmid in vms if vmid in state.guests]
-    running = [
-        member for member in (guest_row(state, guest) for guest in guests if guest.running) if member.get("uptime")
-    ]
+    found: dict[str, Any] = {"id": f"/pool/{poolid}", "type": "pool", "pool": poolid}
+    rows = _rows(state)
+    running = [rows[vmid] for vmid in state.access.pools[poolid].vms if vmid in rows and rows[vmid].uptime]
     if running:
-        row.update({name: sum(member[name] for member in running) for name in ("mem", "maxmem", "maxcpu")})
-        row["cpu"] = sum(member["cpu"] * member["maxcpu"] for member in running) / row["maxcpu"]
-        row["uptime"] = max(member["uptime"] for member in running)
-    return row
+        cores = sum(row.maxcpu for row in running)
+        found.update(mem=sum(row.mem for row in running), maxmem=sum(row.maxmem for row in running), maxcpu=cores)
+        found["cpu"] = sum(row.cpu * row.maxcpu for row in running) / cores
+        found["uptime"] = max(row.uptime for row in running)
+    return found
 
 
 @route("GET", "/cluster/nextid")

@@ -53,7 +53,8 @@ def _clock(now: int) -> str:
 @route("GET", "/cluster/ha/status/current")
 def read_status(call: Call) -> list[dict[str, Any]]:
     state = call.state
-    rows: list[dict[str, Any]] = [{"id": "quorum", "type": "quorum", "node": state.node, "status": "OK", "quorate": 1}]
+    quorum = {"id": "quorum", "type": "quorum", "node": state.node, "quorate": int(state.quorate)}
+    rows: list[dict[str, Any]] = [{**quorum, "status": "OK" if state.quorate else f"No quorum on node '{state.node}'!"}]
     if not managed(state):
         return [*rows, *_fencing(call, state.node, "standby")]
     now, master = int(time.time()), _master(state)
@@ -93,7 +94,7 @@ def _settings(call: Call) -> dict[str, Any]:
 @route("GET", "/cluster/ha/status/manager_status")
 def read_manager(call: Call) -> dict[str, Any]:
     state = call.state
-    quorum = {"node": state.node, "quorate": "1"}
+    quorum = {"node": state.node, "quorate": "1" if state.quorate else ""}
     if not managed(state):
         return {"manager_status": {"node_status": {}}, "quorum": quorum}
     now = int(time.time())

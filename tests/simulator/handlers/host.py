@@ -113,6 +113,8 @@ index("/nodes/{node}/certificates", "acme", "custom", "info", key="name")
 @route("GET", "/nodes/{node}/certificates/info")
 def list_certificates(call: Call) -> list[dict[str, Any]]:
     node = call.node
+    if node.certificates:
+        return node.certificates
     authority = "/CN=Proxmox Virtual Environment/OU=simulator/O=PVE Cluster Manager CA"
     common = {"issuer": authority, "public-key-type": "rsaEncryption", "notbefore": 1760000000, "notafter": 2060000000}
     names = ["127.0.0.1", "0000:0000:0000:0000:0000:0000:0000:0001", "localhost", node.ip, node.name]

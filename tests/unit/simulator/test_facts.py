@@ -47,6 +47,14 @@ def test_members_of_the_cluster() -> None:
     assert [(row["node"], row["nodeid"]) for row in rows] == [("ugreen", "1"), ("ugreen-2", "2")]
 
 
+def test_a_cluster_without_quorum() -> None:
+    direct = Direct(nodes=2)
+    direct.state.nodes["ugreen-2"].online = False
+    assert direct.get("/cluster/status")[0]["quorate"] == 0
+    (quorum,) = [row for row in direct.get("/cluster/ha/status/current") if row["type"] == "quorum"]
+    assert (quorum["quorate"], quorum["status"]) == (0, "No quorum on node 'ugreen'!")
+
+
 SDN = {
     "zones": [{"zone": "lab", "type": "simple"}, {"zone": "dmz", "type": "vlan", "bridge": "vmbr0", "nodes": "ugreen"}],
     "vnets": [{"vnet": "lab1", "zone": "lab", "alias": "first"}, {"vnet": "dmz1", "zone": "dmz", "tag": 12}],
@@ -118,6 +126,14 @@ def test_subscription(direct: Direct) -> None:
     assert direct.get(path)["key"] == "pve1c-0123456789"
     assert "key" not in direct.get(path, token)
     assert direct.get("/nodes")[0]["level"] == direct.get("/cluster/status")[0]["level"] == "c"
+
+
+def test_certificates(direct: Direct) -> None:
+    rows = direct.get("/nodes/ugreen/certificates/info")
+    assert [row["filename"] for row in rows] == ["pve-root-ca.pem", "pve-ssl.pem"]
+    old = [{"filename": "pve-ssl.pem", "notafter": 1700000000}]
+    direct.state.load({"nodes": [{"name": "ugreen", "ip": "192.168.40.2", "certificates": old}]})
+    assert direct.get("/nodes/ugreen/certificates/info") == old
 
 
 def test_services_time_and_logs(direct: Direct) -> None:

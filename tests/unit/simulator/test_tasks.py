@@ -19,7 +19,15 @@ TASKS: list[dict[str, Any]] = [
         "status": "OK",
         "log": ["a", "b"],
     },
-    {"node": NODE, "type": "qmstart", "id": "100", "starttime": 2000, "endtime": 2001, "status": "no such disk"},
+    {
+        "node": NODE,
+        "type": "qmstart",
+        "id": "100",
+        "starttime": 2000,
+        "endtime": 2001,
+        "status": "no such disk",
+        "log": None,
+    },
     {
         "node": NODE,
         "type": "vzdump",
