@@ -90,6 +90,7 @@ def shape(options: dict[str, Any]) -> dict[str, Any]:
 # Commands that readers are told to give, and what runs them.
 RUN = {
     "ansible-playbook homelab.pve.site ": "tests/integration/test_site.py",
+    "ansible-playbook homelab.pve.gather": "tests/integration/test_gather.py",
     "ansible-playbook -i inventory.ini api-clients.yml": "tests/packets/test_role.py",
     "make demo": "tests/integration/test_site.py",
     "make live ": "tests/live/test_live.py",
