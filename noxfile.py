@@ -291,4 +291,5 @@ def oldest(session: nox.Session) -> None:
     """The unit tests of the code that managed hosts run, on the oldest Python that it supports."""
     if "3.9" not in pythons():
         session.skip("there is no Python 3.9 here")
-    pytest(session, "tests/unit", python=environment(session, "oldest", pythons()["3.9"]))
+    # Random cases have run in the session unit; here they show that the code works at all.
+    pytest(session, "tests/unit", python=environment(session, "oldest", pythons()["3.9"]), FEWER_EXAMPLES="10")

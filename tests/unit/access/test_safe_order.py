@@ -9,6 +9,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.plan import pla
 from ansible_collections.homelab.pve.plugins.module_utils.access.steps import make_steps
 from ansible_collections.homelab.pve.plugins.module_utils.access.target import make_target
 from ansible_collections.homelab.pve.tests.unit.access.strategies import CALLER, documents, states, view_of
+from ansible_collections.homelab.pve.tests.unit.examples import examples
 from hypothesis import HealthCheck, assume, given, settings
 
 EVERYWHERE = (
@@ -39,7 +40,7 @@ def held(state: AccessState, subjects: frozenset[str]) -> Held:
 
 
 @settings(
-    max_examples=250,
+    max_examples=examples(250),
     deadline=None,
     derandomize=True,
     report_multiple_bugs=False,

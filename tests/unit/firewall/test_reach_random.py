@@ -16,6 +16,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.firewall.model import 
 )
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.names import MACROS, SERVICES
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.reach import Packet, Reach, interesting_addresses
+from ansible_collections.homelab.pve.tests.unit.examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -99,7 +100,7 @@ packets = st.builds(
     sport=st.sampled_from((50000, 1000)),
 )
 local_networks = st.sampled_from((None, "10.0.0.0/24", "fd00::/64"))
-quietly = settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+quietly = settings(max_examples=examples(400), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 class Broken(Exception):
@@ -250,7 +251,7 @@ def test_agrees_with_the_slow_reading(cluster, node, local_network, asked, dest)
         assert verdict.action == naive.action(packet), f"{packet}: {verdict.by}"
 
 
-@settings(quietly, max_examples=150)
+@settings(quietly, max_examples=examples(150))
 @given(clusters(), nodes, st.booleans(), st.sampled_from(PORTS), st.sampled_from(BRIDGES))
 def test_every_class_of_addresses_has_a_representative(cluster, node, nftables, dport, bridge):
     """From one representative to the next, all addresses get the same verdict.

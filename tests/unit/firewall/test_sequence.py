@@ -18,6 +18,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.firewall.reach import 
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.sequence import Goal, Step, sequence
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.target import list_goal
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.wanted import ListSpec, RuleSpec
+from ansible_collections.homelab.pve.tests.unit.examples import examples
 from ansible_collections.homelab.pve.tests.unit.firewall.strategies import (
     ADDRESSES,
     PORTS,
@@ -29,7 +30,11 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 ORDINARY = settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=examples(100),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
 )
 
 
