@@ -151,8 +151,8 @@ caller:
 incomplete:
   description:
     - What is missing from the facts, and why; empty when nothing is.
-    - A subset of which nothing could be read is null, and so is one that came out empty while some of it is hidden. An
-      empty list always means that there is nothing.
+    - A subset of which nothing could be read is null, and so is one that came out empty while some of it is hidden. The
+      same goes for lists inside of subsets. An empty list always means that there is nothing.
   returned: success
   type: list
   elements: dict
@@ -823,7 +823,7 @@ storage_content:
       description: Whether it is the same on all nodes, and so was asked about once.
       type: bool
     volumes:
-      description: What is in it.
+      description: What is in it; null when none of it is shown and some may be hidden.
       type: list
       elements: dict
       contains:

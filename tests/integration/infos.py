@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.homelab.pve.plugins.module_utils.client.errors import PveError
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.plugins.module_utils.facts.gather import gather
 from ansible_collections.homelab.pve.plugins.module_utils.facts.wanted import Wanted
 from ansible_collections.homelab.pve.tests.integration.conftest import connection
-from ansible_collections.homelab.pve.tests.simulator import Simulator
+from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
 
 Json = dict[str, Any]
 SECRET = "0b1f0000-0000-4000-8000-00000000000f"
@@ -23,6 +22,24 @@ READER = "reader@pve!facts"
 PASSWORD, VARIABLE, RAW, KEY = "cloud-init-1f2e", "container-3d4c", "raw-5b6a", "AAAAC3NzaC1lZDI1NTE5key"
 CLIENT_KEY, PROXY = "openid-7988", "proxy-9a8b"
 DESCRIPTION, SNAPSHOT, NOTES = "what-people-write", "what-they-write-of-snapshots", "what-they-write-of-backups"
+
+# A zone with all that a zone can have, as far as PVE's types of zones go together.
+ZONE = {
+    "zone": "full",
+    "type": "evpn",
+    "tag": 5,
+    "vlan-protocol": "802.1q",
+    "peers": "10.0.0.1,10.0.0.2",
+    "vxlan-port": 4789,
+    "controller": "c1",
+    "vrf-vxlan": 9000,
+    "exitnodes": "ugreen",
+    "ipam": "pve",
+    "dns": "d1",
+    "reversedns": "d1",
+    "dnszone": "example.org",
+    "dhcp": "dnsmasq",
+}
 
 
 def facts(simulator: Simulator, *subsets: str, token: tuple[str, str] | None = None, **options: Any) -> Json:
@@ -61,16 +78,10 @@ def reader(*entries: tuple[str, str], **acl: Any) -> Json:
         "users": [{"userid": "root@pam"}, {"userid": "reader@pve"}],
         "tokens": [
             {"tokenid": READER, "privsep": 1, "expire": 0, "secret": SECRET},
-            {"tokenid": "root@pam!admin", "privsep": 0, "expire": 0, "secret": connection_secret()},
+            {"tokenid": ROOT_TOKEN, "privsep": 0, "expire": 0, "secret": ROOT_SECRET},
         ],
         "acl": rows,
     }
-
-
-def connection_secret() -> str:
-    from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET
-
-    return ROOT_SECRET
 
 
 AS_READER = (READER, SECRET)
@@ -122,6 +133,7 @@ def everything(simulator: Simulator) -> None:
     off = {"storage": "off", "type": "dir", "disable": 1, "nodes": nodes[0], "options": {"password": PASSWORD}}
     group = {"group": "all", "nodes": f"{nodes[0]}:2", "restricted": 1, "nofailback": 0, "comment": "Both"}
     rule = {"rule": "apart", "type": "node-affinity", "resources": "vm:100", "nodes": nodes[0], "strict": 1}
+    rule.update({"affinity": "positive", "disable": 0, "comment": "Here"})
     simulator.load(
         {
             "nodes": state["nodes"],
@@ -164,8 +176,8 @@ def everything(simulator: Simulator) -> None:
             ],
             "log": [{"time": 1750000000, "msg": "starting", "node": nodes[0]}],
             "sdn": {
-                "zones": [{"zone": "z", "type": "vlan", "bridge": "vmbr0", "mtu": 1450, "nodes": nodes[0]}],
-                "vnets": [{"vnet": "v1", "zone": "z", "tag": 7, "alias": "Seven", "vlanaware": 1}],
+                "zones": [ZONE, {"zone": "z", "type": "vlan", "bridge": "vmbr0", "mtu": 1450, "nodes": nodes[0]}],
+                "vnets": [{"vnet": "v1", "zone": "z", "tag": 7, "alias": "Seven", "vlanaware": 1, "isolate-ports": 1}],
             },
             "ha": {"groups": [group] if release < (9, 0) else [], "rules": [rule] if release >= (9, 0) else []},
         }

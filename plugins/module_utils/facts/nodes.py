@@ -11,7 +11,7 @@ from .fetch import Collector
 from .fields import Fields, Row, flag, integer, number, text, typed
 from .model import Node
 from .rights import may_hold
-from .scene import named
+from .scene import Scene, named
 
 STATUS, TASKS, CERTIFICATES, UPDATES = "node_status", "tasks", "certificates", "updates"
 
@@ -90,15 +90,16 @@ def _status(node: str, row: Row) -> dict[str, Any]:
 def tasks(context: Context) -> Collector[Rows | None]:
     """Read the newest tasks of each wanted node, those that run among them."""
     scene = yield from context.scene()
-    unseen = [n.node for n in scene.nodes if n.online and not may_hold(scene.rights, f"/nodes/{n.node}", "Sys.Audit")]
+    unseen = set(scene.unaudited)
     if scene.rights_known:
-        said = (
-            f"Of {{nodes}}, only tasks of {context.caller} itself are listed; the others take Sys.Audit on /nodes/NODE."
-        )
-        _hide(context, TASKS, {*unseen, *scene.unaudited}, said)
+        unseen |= {n.node for n in scene.nodes if n.online and not _may(scene, n, "Sys.Audit")}
+    said = f"Of {{nodes}}, only tasks of {context.caller} itself are listed; the others take Sys.Audit on /nodes/NODE."
+    _hide(context, TASKS, unseen, said)
     params = (("source", "all"), ("limit", context.wanted.tasks_limit))
     found = yield from _of_each(TASKS, scene.nodes, "tasks", params)
-    return _rows(found, len(scene.nodes), lambda node, rows: {"node": node, "tasks": _newest(rows)})
+    # Where others are hidden, that there are no own ones does not mean that there are none.
+    known = {node: rows for node, rows in found.items() if rows or node not in unseen}
+    return _rows(known, len(scene.nodes), lambda node, rows: {"node": node, "tasks": _newest(rows)})
 
 
 def _newest(rows: list[Row]) -> Rows:
@@ -130,10 +131,11 @@ def _certificates(rows: list[Row]) -> Rows:
 def updates(context: Context) -> Collector[Rows | None]:
     """Read which packages of each wanted node have an update, as of its last look."""
     scene = yield from context.scene()
-    unseen = {n.node for n in scene.nodes if n.online and not may_hold(scene.rights, f"/nodes/{n.node}", "Sys.Modify")}
+    unseen: set[str] = set()
     if scene.rights_known:
-        _hide(context, UPDATES, unseen, "The updates of {nodes} take Sys.Modify on /nodes/NODE.")
-    asked = [node for node in scene.nodes if node.node not in unseen or not scene.rights_known]
+        unseen = {n.node for n in scene.nodes if n.online and not _may(scene, n, "Sys.Modify")}
+    _hide(context, UPDATES, unseen, "The updates of {nodes} take Sys.Modify on /nodes/NODE.")
+    asked = [node for node in scene.nodes if node.node not in unseen]
     found = yield from _of_each(UPDATES, asked, "apt/update")
     return _rows(found, len(scene.nodes), lambda node, rows: {"node": node, "packages": _packages(rows)})
 
@@ -142,6 +144,10 @@ def _packages(rows: list[Row]) -> Rows:
     names = {"OldVersion": "old_version"}
     found = [{names.get(name, name.lower()): value for name, value in typed(row, _PACKAGE).items()} for row in rows]
     return sorted(found, key=lambda row: str(row["package"]))
+
+
+def _may(scene: Scene, node: Node, privilege: str) -> bool:
+    return may_hold(scene.rights, f"/nodes/{node.node}", privilege)
 
 
 def _of_each(

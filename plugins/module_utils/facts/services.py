@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..access.observe import held_below
@@ -96,16 +97,23 @@ def sdn(context: Context) -> Collector[dict[str, Any] | None]:
     """Read zones and VNets as they are configured, and what each node says of its networks."""
     zones, vnets = yield [Ask(SDN, "/cluster/sdn/zones"), Ask(SDN, "/cluster/sdn/vnets")]
     scene = yield from context.scene()
-    if scene.rights_known and not held_below(scene.rights, "/sdn", "SDN.Audit"):
+    partly = scene.rights_known and not held_below(scene.rights, "/sdn", "SDN.Audit")
+    if partly:
         context.hide(SDN, f"Only networks on which {context.caller} holds SDN.Audit are listed, not all of them.")
     wanted = {node.node for node in scene.nodes}
     networks = [_network(row) for row in scene.others if row.get("type") in ("sdn", "network")]
     found = {
         "zones": _rows(zones, _ZONE, "zone"),
         "vnets": _rows(vnets, _VNET, "vnet"),
-        "networks": [row for row in networks if row["node"] in wanted] if scene.read else None,
+        "networks": _in_order(row for row in networks if row["node"] in wanted) if scene.read else None,
     }
+    # Where some are hidden, none does not mean that there are none.
+    found = {name: rows or None if partly else rows for name, rows in found.items()}
     return found if any(part is not None for part in found.values()) else None
+
+
+def _in_order(networks: Iterable[dict[str, Any]]) -> Rows:
+    return sorted(networks, key=lambda row: (str(row["node"]), str(row["type"]), str(row["network"])))
 
 
 def _network(row: Row) -> dict[str, Any]:

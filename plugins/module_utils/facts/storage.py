@@ -85,21 +85,26 @@ def content(context: Context) -> Collector[list[dict[str, Any]] | None]:
         best = min(rows, key=lambda row: (row["node"] not in online, row.get("status") != "available", row["node"]))
         for row in [best] if flag(best.get("shared") or 0) else rows:
             places[name, str(row["node"])] = row
-    _note_content(context, scene, sorted({name for name, unused in places}))
+    partly = _note_content(context, scene, sorted({name for name, unused in places}))
     asks = [Ask(CONTENT, f"/nodes/{node}/storage/{name}/content", (), node) for name, node in places]
     answers = yield asks
     found = []
     for (name, node), row, answer in zip(places, places.values(), answers):
         if answer is not NOTHING:
-            volumes = sorted((_volume(one, context) for one in answer), key=lambda one: str(one["volid"]))
+            volumes: list[Any] | None = sorted(
+                (_volume(one, context) for one in answer), key=lambda one: str(one["volid"])
+            )
             shared = flag(row.get("shared") or 0)
+            # Where some are hidden, none does not mean that there are none.
+            volumes = volumes or None if name in partly else volumes
             found.append({"storage": name, "node": node, "shared": shared, "volumes": volumes})
     return found
 
 
-def _note_content(context: Context, scene: Scene, names: list[str]) -> None:
+def _note_content(context: Context, scene: Scene, names: list[str]) -> list[str]:
+    """Note what is hidden, and return the storages that show a part of their content only."""
     if not scene.rights_known:
-        return
+        return []
     if not held_below(scene.rights, "/storage", "Datastore.Audit"):
         reason = f"Only storages on which {context.caller} holds Datastore.Audit are listed, which is not all of them."
         context.hide(CONTENT, reason)
@@ -110,6 +115,7 @@ def _note_content(context: Context, scene: Scene, names: list[str]) -> None:
             f"Of {named(partly)}, disks and backups are listed only of guests on which {context.caller} holds "
             "VM.Config.Disk or VM.Backup; all of them take Datastore.Allocate on /storage/STORAGE.",
         )
+    return partly
 
 
 def _volume(row: Mapping[str, Any], context: Context) -> dict[str, Any]:
