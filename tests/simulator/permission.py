@@ -31,15 +31,25 @@ class Rights:
         self.evaluator = Evaluator(config.access_state(release))
         self._known: dict[tuple[str, str], Privileges] = {}
         self._special = {*(key.path for key in config.acl), *self.evaluator.state.pools_of}
+        self._like = self._alike({key.path for key in config.acl})
+
+    def _alike(self, with_entries: set[str]) -> dict[str, str]:
+        """Return, for each guest that has pools and no entries of its own, the first guest with the same pools."""
+        first: dict[frozenset[str], str] = {}
+        return {
+            path: first.setdefault(pools, path)
+            for path, pools in self.evaluator.state.pools_of.items()
+            if path.startswith(_GUESTS) and path not in with_entries
+        }
 
     def privileges(self, subject: str, path: str) -> Privileges:
         if path.startswith(_GUESTS) and path not in self._special and path[len(_GUESTS) :].isdigit():
             # Nothing stands here, so the answer is that of any other guest without entries and pools.
             path = _ANY_GUEST
-        key = (subject, path)
+        key = (subject, self._like.get(path, path))
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = self.evaluator.privileges(subject, path)
+            found = self._known[key] = self.evaluator.privileges(*key)
         return found
 
     def acl_nodes(self) -> set[str]:
