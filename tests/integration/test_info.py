@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +20,9 @@ from ansible_collections.homelab.pve.tests.integration import infos
 from ansible_collections.homelab.pve.tests.integration.conftest import Ansible, connection
 from ansible_collections.homelab.pve.tests.integration.infos import Json, asked, everything, facts
 from ansible_collections.homelab.pve.tests.simulator import Simulator
+from ansible_collections.homelab.pve.tests.simulator.state import ADMIN, ADMIN_PASSWORD
 
+GUIDE = Path(__file__).parents[2] / "docs" / "facts.md"
 RETURN = yaml.safe_load(pve_info.RETURN)
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "dict": dict, "list": list}
 # Results by place: what is documented is each place.
@@ -154,6 +159,14 @@ def test_a_shared_storage_is_asked_about_once(several: Simulator) -> None:
     ]
 
 
+def test_a_password_logs_in_once_however_many_connections_there_are(several: Simulator, ansible: Ansible) -> None:
+    several.clear_requests()
+    options = {**connection(several), "user": ADMIN, "password": ADMIN_PASSWORD, "token_id": None, "token_secret": None}
+    result = ansible.module("pve_info", {**options, "gather": ["guest_config", "users"], "concurrency": 32})
+    assert len(result["guest_config"]) == 5
+    assert Counter(request["method"] for request in several.requests()) == {"POST": 1, "GET": result["requests"]}
+
+
 # -- what it never does -------------------------------------------------------------------------------------------
 
 
@@ -219,3 +232,40 @@ def test_credentials_that_are_taken_away_on_the_way_fail_the_task(several: Simul
     with pytest.raises(AuthenticationError, match="401"):
         facts(several, "guest_config")
     several.clear_faults()
+
+
+# -- what is shown ------------------------------------------------------------------------------------------------
+
+
+def shown() -> list[Json]:
+    """Return the examples of the module, and the tasks of the guide."""
+    blocks = [
+        yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    ]
+    return [*yaml.safe_load(pve_info.EXAMPLES), *(task for block in blocks for task in block)]
+
+
+def test_the_examples_run(simulator: Simulator, ansible: Ansible, connected: Json) -> None:
+    """As they stand, on a new cluster."""
+    tasks = shown()
+    examples = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "module_defaults": {"group/homelab.pve.all": connected},
+        "tasks": tasks,
+    }
+    done = ansible.playbook([examples])
+    assert done.returncode == 0, done.output
+    assert "WARNING" not in done.output, done.output
+    assert {task["outcome"] for task in done.tasks} == {"ok"}
+    assert [task["task"] for task in done.tasks] == [task["name"] for task in tasks]
+    assert done.changed == []
+    assert {request["method"] for request in simulator.requests()} == {"GET"}
+
+
+def test_the_command_runs(simulator: Simulator, ansible: Ansible, connected: Json) -> None:
+    env = {f"PVE_{name.upper()}": str(value) for name, value in connected.items()}
+    command = next(line for line in GUIDE.read_text().splitlines() if line.startswith("$ ansible "))
+    done = ansible.run(*shlex.split(command[2:]), env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "vm100" in done.stdout
