@@ -27,6 +27,11 @@ class Ask:
     vmid: int | None = None
     agent: bool = False
 
+    def __str__(self) -> str:
+        """Return what is asked, as reasons name it."""
+        query = "&".join(f"{name}={value}" for name, value in self.params)
+        return f"GET {self.path}?{query}" if query else f"GET {self.path}"
+
 
 @dataclass(frozen=True)
 class Missing:

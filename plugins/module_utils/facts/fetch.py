@@ -12,7 +12,14 @@ from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from ..client.errors import ApiError, AuthenticationError, NodeUnreachable, PermissionDenied, TransportError
+from ..client.errors import (
+    ApiError,
+    AuthenticationError,
+    NodeUnreachable,
+    PermissionDenied,
+    TransportError,
+    UnknownEndpoint,
+)
 from ..client.http import ReadOnly
 from .ask import FAILED, HIDDEN, NOTHING, OFFLINE, TIMEOUT, Ask, Missing
 from .schedule import NodeState, Schedule
@@ -160,9 +167,11 @@ class Fetcher:
             self._fail(ask, OFFLINE, said, whole_node=True)
         except PermissionDenied as error:
             # PVE looks at rights before it turns to the node, so this tells nothing of that.
-            self._fail(ask, HIDDEN, f"GET {ask.path}: {_one_line(error.text)}")
+            self._fail(ask, HIDDEN, f"{ask}: {_one_line(error.text)}")
+        except UnknownEndpoint:
+            self._fail(ask, FAILED, f"{ask}: this PVE does not have it.")
         except ApiError as error:
-            self._fail(ask, FAILED, f"GET {ask.path}: {_one_line(error.text)}")
+            self._fail(ask, FAILED, f"{ask}: {_one_line(error.text)}")
             self._lives(ask)
         except TransportError as error:
             self._no_answer(ask, error)

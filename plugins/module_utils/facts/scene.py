@@ -126,6 +126,11 @@ def _note_guests(fetcher: Fetcher, scene: Scene, filters: Filters, subsets: Sequ
         reason = f"Only guests on which {who} holds VM.Audit are listed; it does not hold it on all of /vms."
         for subset in subsets:
             fetcher.note(Missing(subset, HIDDEN, reason))
+    if scene.rights_known and not held_below(scene.rights, "/pool", "Pool.Audit", "Pool.Allocate"):
+        # Who chooses by pools misses what else is in one, too.
+        reason = f"Only of guests in pools on which {who} holds Pool.Audit is the pool told."
+        for subset in subsets if filters.pool else {GUESTS}.intersection(subsets):
+            fetcher.note(Missing(subset, HIDDEN, reason))
     seen = {guest.vmid for guest in scene.all_guests}
     for vmid in filters.vmid:
         if vmid not in seen:
