@@ -1,5 +1,7 @@
 """Show the whole way on a simulated cluster: a policy planned, refused, applied, proved, and unchanged the second time.
 
+At the end one of its readers looks round.
+
 It runs the playbook of the collection with the policy of the examples, as a user would, and prints what came of it.
 Exits non-zero as soon as a step does not end as it should.
 """
@@ -22,6 +24,9 @@ from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TO
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = ROOT / "examples" / "policy.yml"
 PLAYBOOK = ("ansible-playbook", "homelab.pve.site", "-e", f"policy={os.path.relpath(POLICY, ROOT)}")
+PAGES = Path(".nox", "demo", "pve-facts")
+GATHER = ("ansible-playbook", "homelab.pve.gather", "-e", f"gather_dir={PAGES}")
+AUDITOR, AUDITOR_FILE = "claude-reader@pam!claude-token", ".proxmox-api-token"
 READER = "vm100-reader@pam!vm100-token"
 STRANGER = "192.168.40.77"  # not in the policy's set of admins
 
@@ -52,11 +57,20 @@ class Demo:
         }
 
     def step(self, title: str, *arguments: str, refused: bool = False) -> list[dict[str, Any]]:
-        """Run the playbook, print its own summary, and return the results of its tasks.
+        """Run the playbook site, print its own summary, and return the results of its tasks.
 
         Exits when it fails, or where it is to be ``refused``, when it does not.
         """
-        command = (*PLAYBOOK, *arguments)
+        return self.run(title, (*PLAYBOOK, *arguments), refused)
+
+    def gather(self, title: str) -> None:
+        """Run the playbook gather as a reader, with nothing but that one's own secret."""
+        reader = {"PVE_TOKEN_ID": AUDITOR, "PVE_TOKEN_FILE": str(self.home / AUDITOR_FILE)}
+        self.env = {name: value for name, value in self.env.items() if name != "PVE_TOKEN_SECRET"} | reader
+        self.run(title, GATHER)
+
+    def run(self, title: str, command: tuple[str, ...], refused: bool = False) -> list[dict[str, Any]]:
+        """Run a playbook: see ``step``."""
         print(f"\n== {title}\n   $ {' '.join(command)}", flush=True)
         log = Path(self.env["TEST_RESULTS"])
         log.unlink(missing_ok=True)
@@ -67,7 +81,7 @@ class Demo:
         )
         tasks = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         for task in tasks:
-            if task["task"].rpartition(" : ")[2].startswith("Tell what was done"):
+            if task["task"].rpartition(" : ")[2].startswith("Tell what was"):
                 print(*(f"   {line}" for line in task["result"]["msg"]), sep="\n")
             if refused and task["outcome"] == "failed":
                 print(textwrap.indent(textwrap.fill(task["result"]["msg"], 110), "   "))
@@ -125,6 +139,7 @@ def main() -> None:
             give_too_much(simulator)
         tasks = demo.step("AGAIN: nothing to change, and everything still proved")
         must(not any(task["result"].get("changed") for task in tasks), "The second run has changed something.")
+        demo.gather(f"LOOK ROUND: what {AUDITOR} sees, as a page")
 
     print("\nPlanned, refused, applied, proved, and unchanged the second time. On a cluster of your own:")
     print("  ansible-playbook homelab.pve.site -e policy=FILE -e pve_host=ADDRESS \\")

@@ -44,6 +44,7 @@ PLAYBOOKS = {
     "readers": "pve_access, pve_proof: readers, their secrets, their proofs",
     "firewall": "pve_fw_..., pve_firewall: aliases, IP sets, groups and rules made, changed, deleted",
     "site": "playbook site, roles firewall and access: a policy file applied and proved",
+    "facts": "pve_info, playbook gather, the inventory: all that is there, read only",
 }
 # What the tests need: at these paths, these privileges. Administrator on / has them all.
 NEEDS = {
@@ -54,6 +55,8 @@ NEEDS = {
     f"/access/realm/{REALM[1:]}": ["Realm.AllocateUser"],
     f"/pool/{OURS}pool": ["Pool.Allocate", "Pool.Audit"],
 }
+# What a playbook wants to be told of in any case: a list of pairs, such as a subset of facts and why it is incomplete.
+TOLD = "Tell what is incomplete"
 # How long to wait for the playbook that a killed run has left behind, and for one that was told to stop.
 SECONDS_FOR_OTHERS = 180
 SECONDS_TO_STOP = 30
@@ -230,6 +233,7 @@ class Result:
     checks: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
+    told: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Turn:
@@ -323,6 +327,7 @@ class Live:
                 result = self._play(name, variables, before)
                 results.append(result)
                 print(f"{'FAILED' if result.problems else 'passed'} ({result.seconds:.0f} s)", flush=True)
+                tell(result.told)
         except Interrupted:
             print("\nInterrupted: cleaning up.", flush=True)
             results.append(Result(name, problems=["interrupted"]))
@@ -414,6 +419,8 @@ class Live:
             result.tasks += 1
             if task["outcome"] == "ok" and task["action"] == "ansible.builtin.assert":
                 result.checks += 1
+            if task["outcome"] == "ok" and task["task"] == TOLD:
+                result.told += [(about, why) for about, why in task["result"]["msg"]]
             if task["outcome"] in ("failed", "unreachable"):
                 told = task["result"]
                 # Of a loop, the items that failed say more than the task does.
@@ -431,6 +438,16 @@ class Live:
         with contextlib.suppress(FileNotFoundError):
             for line in Path(self.env["TEST_RESULTS"]).read_text().splitlines():
                 yield json.loads(line)
+
+
+def tell(pairs: Iterable[tuple[str, str]]) -> None:
+    """Print what a playbook wants to be told of, a line for each thing with one reason and the number of the others."""
+    reasons: dict[str, list[str]] = {}
+    for about, why in pairs:
+        reasons.setdefault(about, []).append(why)
+    for about, whys in reasons.items():
+        more = f" And {len(whys) - 1} more." if len(whys) > 1 else ""
+        print(f"    incomplete, {about}: {whys[0]}{more}", flush=True)
 
 
 def table(results: Iterable[Result], changes: list[str], things: int) -> None:
