@@ -37,8 +37,8 @@ live: .nox/run/ready ## The playbooks' tests on a real cluster: HOST= TOKEN_ID= 
 	  $(if $(TOKEN_FILE),--token-file '$(TOKEN_FILE)') $(if $(FINGERPRINT),--fingerprint '$(FINGERPRINT)') \
 	  $(if $(CA_PATH),--ca-path '$(CA_PATH)') $(if $(PORT),--port '$(PORT)')
 
-bench: .nox/run/ready ## Requests and seconds of large policies
-	@$(RUN) tests/benchmarks/run.py
+bench: .nox/run/ready ## Requests, seconds and memory of large policies, rules and inventories, which takes minutes [ONLY=facts PEER=]
+	@$(RUN) tests/benchmarks/run.py $(ONLY)
 
 clean: ## Remove everything that was built
 	rm -rf .nox

@@ -62,10 +62,11 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a program took; ``memory`` is its peak in MiB."""
+    """What a program took; ``processor`` is the seconds that it worked itself, ``memory`` its peak in MiB."""
 
     requests: int
     seconds: float
+    processor: float
     memory: int
 
 
@@ -80,4 +81,4 @@ def measure(cluster: Cluster, command: Sequence[str | Path], env: Mapping[str, s
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"\n{log.read_text()}\n{' '.join(map(str, command))} ended with {process.returncode}.")
-    return Cost(len(cluster.control("GET", "requests")), seconds, used.ru_maxrss >> 10)
+    return Cost(len(cluster.control("GET", "requests")), seconds, used.ru_utime + used.ru_stime, used.ru_maxrss >> 10)
