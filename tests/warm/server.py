@@ -57,7 +57,7 @@ class Server:
             for key, unused in self._selector.select():
                 if key.data is None:
                     return None
-                job = key.data()
+                job: Job | None = key.data()
                 if job is not None:
                     return job
 
@@ -138,7 +138,7 @@ def load_programs() -> None:
         importlib.import_module(f"ansible.cli.{name}")
     for name in ("executor.playbook_executor", "executor.task_queue_manager", *(f"plugins.{each}" for each in PLUGINS)):
         importlib.import_module(f"ansible.{name}")
-    common = importlib.import_module("ansible.executor.module_common")
+    common: Any = importlib.import_module("ansible.executor.module_common")
     compiled = common._compile_module_ast
 
     @functools.cache
