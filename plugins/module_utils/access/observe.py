@@ -83,7 +83,7 @@ def observe(source: Source, wanted: Document, now: float) -> View:
             if "vmid" in row and row.get("pool"):
                 guest_pools.setdefault(row["pool"], set()).add(int(row["vmid"]))
     state = _with_pools(source, wanted, state, guest_pools)
-    complete = complete_lists(tree, release, down)
+    complete = complete_lists(tree, release, down, state.acl_paths)
     return View(state, release, source.identity, tree, complete, guests, down, now)
 
 
@@ -92,8 +92,10 @@ def _permissions(source: Source) -> Mapping[str, Privileges]:
     return found
 
 
-def complete_lists(tree: Mapping[str, Privileges], release: Release, down: tuple[str, ...]) -> frozenset[str]:
-    """Work out which lists the caller sees in full (see ``View``)."""
+def complete_lists(
+    tree: Mapping[str, Privileges], release: Release, down: tuple[str, ...], acl_paths: Iterable[str] = ()
+) -> frozenset[str]:
+    """Work out which lists the caller sees in full (see ``View``); ``acl_paths`` as for ``held_below``."""
 
     def held(path: str, *any_of: str) -> bool:
         return any(name in tree.get(path, {}) for name in any_of)
@@ -101,25 +103,26 @@ def complete_lists(tree: Mapping[str, Privileges], release: Release, down: tuple
     seen = {"roles"}
     if held("/access/groups", "User.Modify", "Sys.Audit"):
         seen.add("users")
-    if held_below(tree, "/access/groups", "User.Modify", "Sys.Audit", "Group.Allocate"):
+    if held_below(tree, "/access/groups", "User.Modify", "Sys.Audit", "Group.Allocate", acl_paths=acl_paths):
         seen.add("groups")
     if held("/access", "Sys.Audit"):
         seen.add("acl")
-    if held_below(tree, "/pool", "Pool.Audit" if release >= (7, 0) else "Pool.Allocate"):
+    if held_below(tree, "/pool", "Pool.Audit" if release >= (7, 0) else "Pool.Allocate", acl_paths=acl_paths):
         seen.add("pools")
-    if held_below(tree, "/vms", "VM.Audit") and not down:
+    if held_below(tree, "/vms", "VM.Audit", acl_paths=acl_paths) and not down:
         seen.add("guests")
     return frozenset(seen)
 
 
-def held_below(tree: Mapping[str, Privileges], path: str, *any_of: str) -> bool:
+def held_below(tree: Mapping[str, Privileges], path: str, *any_of: str, acl_paths: Iterable[str] = ()) -> bool:
     """Tell whether the caller holds one of some privileges on all below a path.
 
-    What a deeper entry takes away shows in the tree.
+    What a deeper entry takes away shows in the tree, unless it takes away everything: such a path is not in it. It is
+    among ``acl_paths``, the paths of all ACL entries, where these are known.
     """
-    below = [held for deeper, held in tree.items() if deeper.startswith(path + "/")]
+    below = [deeper for deeper in {*tree, *acl_paths} if deeper.startswith(path + "/")]
     return any(tree.get(path, {}).get(name) for name in any_of) and all(
-        any(name in held for name in any_of) for held in below
+        any(name in tree.get(deeper, {}) for name in any_of) for deeper in below
     )
 
 
