@@ -15,7 +15,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ..module_utils.client.errors import NodeUnreachable, OptionError, PveError, TransportError
 from ..module_utils.client.http import Client
 from ..module_utils.client.options import OPTIONS, ConnectionOptions
-from ..module_utils.facts.census import Census, take
+from ..module_utils.facts.census import Census, Unlisted, take
 from ..module_utils.facts.groups import Groups
 from ..module_utils.facts.lacks import aggregated, sentence
 from ..plugin_utils.conditions import FAILURES, Filters, holds, one_line
@@ -256,7 +256,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 for said in client.warnings:
                     self.display.warning(said)
                 return take(client.read_only(), settings.order, hosts.choose)
-        except (TransportError, NodeUnreachable) as error:
+        except (TransportError, NodeUnreachable, Unlisted) as error:
             if stale is None or stale.census is None:
                 raise
             minutes = int((time.time() - stale.taken) // 60)

@@ -5,15 +5,17 @@ Ansible takes about half a millisecond for an expression, which is a long time f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
 import jinja2
-from jinja2 import meta, nodes
+from jinja2 import nodes
+from jinja2.parser import Parser
 
 T = TypeVar("T")
+N = TypeVar("N", bound=nodes.Node)
 Variables = Mapping[str, Any]
 
 _PARSER = jinja2.Environment()
@@ -35,11 +37,24 @@ class Expression:
 
 @cache
 def parsed(text: str) -> Expression:
-    """Take an expression apart. Raises jinja2.TemplateSyntaxError."""
-    tree = _PARSER.parse(f"{{% if {text} %}}{{% endif %}}")
-    calls = any(isinstance(call.node, nodes.Name) for call in tree.find_all(nodes.Call))
-    filters = all(used.name in _STEADY for used in tree.find_all(nodes.Filter))
-    return Expression(tuple(sorted(meta.find_undeclared_variables(tree))), filters and not calls)
+    """Take an expression apart. Raises jinja2.TemplateSyntaxError.
+
+    Filters that only Ansible knows are no concern here: the tree is never compiled.
+    """
+    parser = Parser(_PARSER, text, state="variable")
+    expression = parser.parse_expression()
+    if not parser.stream.eos:
+        raise jinja2.TemplateSyntaxError("there is more behind the expression", 1)
+    calls = any(isinstance(call.node, nodes.Name) for call in _within(expression, nodes.Call))
+    filters = all(used.name in _STEADY for used in _within(expression, nodes.Filter))
+    names = {name.name for name in _within(expression, nodes.Name)}
+    return Expression(tuple(sorted(names)), filters and not calls)
+
+
+def _within(expression: nodes.Expr, kind: type[N]) -> Iterator[N]:
+    if isinstance(expression, kind):
+        yield expression
+    yield from expression.find_all(kind)
 
 
 class Memory:

@@ -90,6 +90,8 @@ def shape(options: dict[str, Any]) -> dict[str, Any]:
 # Commands that readers are told to give, and what runs them.
 RUN = {
     "ansible localhost -m homelab.pve.pve_info ": "tests/integration/test_info.py",
+    "ansible-inventory -i lab.pve.yml ": "tests/integration/test_inventory.py",
+    "mkdir -p -m 700 ~/.cache/pve-inventory": "tests/integration/test_inventory.py",
     "ansible-playbook homelab.pve.site ": "tests/integration/test_site.py",
     "ansible-playbook homelab.pve.gather": "tests/integration/test_gather.py",
     "ansible-playbook -i inventory.ini api-clients.yml": "tests/packets/test_role.py",

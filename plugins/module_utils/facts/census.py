@@ -67,16 +67,18 @@ class Census:
 FIELDS = [[field.name for field in dataclasses.fields(kind)] for kind in (Node, Guest, Missing)]
 
 
+class Unlisted(PveError):
+    """PVE answers, but does not say which guests there are: an inventory without them would be wrong."""
+
+
 def take(reader: ReadOnly, order: Order, choose: Choice) -> Census:
-    """Ask PVE. Raises PveError where it does not answer, or does not say which guests there are."""
+    """Ask PVE. Raises PveError where it does not answer, Unlisted where it does not say which guests there are."""
     fetcher = Fetcher(reader, order.concurrency)
     try:
         scene = see(fetcher, Filters(), (NODES, GUESTS) if order.nodes else (GUESTS,))
         if not scene.read:
             why = next((one.reason for one in fetcher.missing), "PVE gave no answer.")
-            raise PveError(
-                f"PVE did not say which guests there are. {why}", "An inventory without them would be wrong."
-            )
+            raise Unlisted(f"PVE did not say which guests there are: {why}")
         seen = Census(scene.nodes, scene.all_guests)
         details = _details(fetcher, order, scene, list(choose(seen))) if order.gather else {}
         return dataclasses.replace(seen, missing=tuple(fetcher.missing), details=details)

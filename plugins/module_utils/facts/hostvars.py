@@ -22,15 +22,14 @@ GATHERED: Mapping[str, Mapping[str, Any]] = {
 
 def of_guest(guest: Guest, name: str | None) -> Data:
     """Return the base facts of a guest; ``name`` is what it was last known as."""
-    data = guest.as_data()
-    return {**data, "name": name, "pools": guest.pools, "template": bool(guest.template), "address": None}
+    own = {"name": name, "tags": list(guest.tags), "pools": guest.pools, "template": bool(guest.template)}
+    return {**vars(guest), **own, "address": None}
 
 
 def of_node(node: Node) -> Data:
     """Return the base facts of a node, with nothing in the place of what only guests have."""
-    own = node.as_data()
     nothing: Data = dict.fromkeys(Guest.__dataclass_fields__)
-    return {**nothing, **own, "type": "node", "name": node.node, "tags": [], "pools": [], "template": False}
+    return {**nothing, **vars(node), "type": "node", "name": node.node, "tags": [], "pools": [], "template": False}
 
 
 def gathered(subsets: Iterable[str], details: Mapping[str, Any] | None, *, of_node: bool) -> Data:
