@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import ssl
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.client.options import 
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
 
 SIMULATOR = "ansible_collections.homelab.pve.tests.simulator"
+LAUNCH = Path(__file__).with_name("launch.py")
 
 
 def connection(simulator: Simulator) -> ConnectionOptions:
@@ -73,12 +72,11 @@ class Cost:
 def measure(cluster: Cluster, command: Sequence[str | Path], env: Mapping[str, str], log: Path) -> Cost:
     """Run a program to its end. Exits where the program fails: its figures would be none."""
     cluster.control("DELETE", "requests")
-    started = time.perf_counter()
+    result = log.with_name("took.json")
     with log.open("w") as stream:
-        process = subprocess.Popen(command, env=env, stdout=stream, stderr=stream)
-        unused, status, used = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"\n{log.read_text()}\n{' '.join(map(str, command))} ended with {process.returncode}.")
-    return Cost(len(cluster.control("GET", "requests")), seconds, used.ru_utime + used.ru_stime, used.ru_maxrss >> 10)
+        launched = (sys.executable, LAUNCH, result, *command)
+        done = subprocess.run(launched, env=env, stdout=stream, stderr=stream, check=False)
+    if done.returncode:
+        sys.exit(f"\n{log.read_text()}\n{' '.join(map(str, command))} ended with {done.returncode}.")
+    seconds, processor, memory = json.loads(result.read_text())
+    return Cost(len(cluster.control("GET", "requests")), seconds, processor, memory)
