@@ -3,29 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any
-
-from ansible.errors import AnsibleError, AnsibleParserError
-from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-
-from ..module_utils.client.errors import NodeUnreachable, OptionError, PveError, TransportError
-from ..module_utils.client.http import Client
-from ..module_utils.client.options import OPTIONS, ConnectionOptions
-from ..module_utils.facts.census import Census, Unlisted, take
-from ..module_utils.facts.groups import Groups
-from ..module_utils.facts.lacks import aggregated, sentence
-from ..plugin_utils.conditions import FAILURES, Filters, holds, one_line
-from ..plugin_utils.expressions import Memory
-from ..plugin_utils.fill import fill
-from ..plugin_utils.hosts import Host, Hosts, named
-from ..plugin_utils.settings import Settings, refuse_unknown
-from ..plugin_utils.store import Kept, Store
-from ..plugin_utils.unsafe import as_text
-
 DOCUMENTATION = r"""
 name: pve
 short_description: Guests and nodes of Proxmox VE as hosts
@@ -175,6 +152,29 @@ cache_connection: ~/.cache/pve-inventory
 cache_timeout: 600
 cache_stale: true
 """
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+
+from ..module_utils.client.errors import NodeUnreachable, OptionError, PveError, TransportError
+from ..module_utils.client.http import Client
+from ..module_utils.client.options import OPTIONS, ConnectionOptions
+from ..module_utils.facts.census import Census, Unlisted, take
+from ..module_utils.facts.groups import Groups
+from ..module_utils.facts.lacks import aggregated, sentence
+from ..plugin_utils.conditions import FAILURES, Filters, holds, one_line
+from ..plugin_utils.expressions import Memory
+from ..plugin_utils.fill import fill
+from ..plugin_utils.hosts import Host, Hosts, named
+from ..plugin_utils.settings import Settings, refuse_unknown
+from ..plugin_utils.store import Kept, Store
+from ..plugin_utils.unsafe import as_text
 
 _CONNECTION = {option.name: option.env for option in OPTIONS}
 _INCOMPLETE = "pve_incomplete"
