@@ -356,13 +356,20 @@ def test_the_guide_to_the_firewall(site: Site) -> None:
 
 
 def test_the_readme(site: Site) -> None:
-    """Its example, planned and then applied: with all that a user starts, and nothing that is loaded already."""
+    """Its commands, from the plan to the inventory: with all that a user starts, and nothing that is loaded already."""
     site.ansible.plainly = True
     text = (ROOT / "README.md").read_text()
     (policy,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (site.home / "policy.yml").write_text(policy)
-    plan, apply = re.findall(r"^\$ (ansible-playbook .*)$", text, re.MULTILINE)
-    for command, told in ((plan, "Planned changes"), (apply, "Proved: vm100-reader@pam!vm100-token")):
+    (inventory,) = re.findall(r"^\$ echo '(.*)' > lab.pve.yml$", text, re.MULTILINE)
+    (site.home / "lab.pve.yml").write_text(inventory)
+    plan, apply, gather, graph = re.findall(r"^\$ (ansible-(?:playbook|inventory) .*)$", text, re.MULTILINE)
+    for command, told in (
+        (plan, "Planned changes"),
+        (apply, "Proved: vm100-reader@pam!vm100-token"),
+        (gather, "pve-facts/index.html"),
+        (graph, "|--vm100"),
+    ):
         done = site.ansible.run(*command.split(), env=site.env)
         assert done.returncode == 0, done.stdout + done.stderr
         assert told in done.stdout

@@ -100,6 +100,7 @@ RUN = {
     "ansible-galaxy collection install homelab.pve": "noxfile.py",  # the session archive, from the built file
     "pip install requests": "noxfile.py",  # every environment has it
     "export PVE_": "tests/integration/test_site.py",
+    "echo 'plugin: homelab.pve.pve' ": "tests/integration/test_site.py",
 }
 
 
