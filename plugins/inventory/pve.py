@@ -270,7 +270,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             return value
         try:
             self.templar.available_variables = self._vars or {}
-            return self.templar.template(value)
+            # What is vaulted is no text before it is made one.
+            return self.templar.template(value if isinstance(value, str) else str(value))
         except AnsibleError as error:
             raise OptionError(f"{name} cannot be worked out: {one_line(error)}") from None
 

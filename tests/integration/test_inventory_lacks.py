@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import stat
+import textwrap
 import time
 from typing import Any
 
 import pytest
+import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.homelab.pve.tests.integration.conftest import Ansible
 from ansible_collections.homelab.pve.tests.integration.inventories import Inventory, paths
 from ansible_collections.homelab.pve.tests.integration.test_inventory import ALL, guest, nodes
@@ -136,6 +140,20 @@ def test_values_of_the_connection_may_be_templates(inventory: Inventory, simulat
         env={"MY_TOKEN": ROOT_TOKEN},
     )
     assert found.hosts
+
+
+def test_a_secret_may_be_vaulted(inventory: Inventory, simulator: Simulator) -> None:
+    password = inventory.ansible.home / "password"
+    password.write_text("pass")
+    vaulted = VaultLib([("default", VaultSecret(b"pass"))]).encrypt(ROOT_SECRET).decode()
+    path = inventory.write({"token_secret": None, "include": ["guests"]})
+    options = yaml.safe_dump(json.loads(path.read_text()))
+    path.write_text(f"{options}token_secret: !vault |\n{textwrap.indent(vaulted, '  ')}")
+    done = inventory.run(path, "--graph", "pve_guests", "--vault-password-file", str(password))
+    assert "vm100" in done.stdout
+    refused = inventory.run(path, "--graph", "pve_guests")
+    assert "token_secret cannot be worked out" in " ".join(refused.stderr.split())
+    assert "vm100" not in refused.stdout
 
 
 # Options, and what is said of them. Each is given on top of a good connection.
