@@ -123,15 +123,15 @@ class _DyingOs:
 
 
 def _raise_at(nth: int) -> None:
-    session = importlib.import_module("requests").adapters.HTTPAdapter
-    send, seen = session.send, itertools.count(1)
+    pool = importlib.import_module("urllib3").connectionpool.HTTPSConnectionPool
+    send, seen = pool.urlopen, itertools.count(1)
 
     def failing(*arguments: Any, **keywords: Any) -> Any:
         if next(seen) == nth:
             raise RuntimeError("forced")
         return send(*arguments, **keywords)
 
-    session.send = failing
+    pool.urlopen = failing
 
 
 def _child(job: Mapping[str, Any], output: int) -> None:

@@ -17,9 +17,9 @@ def keep(*arguments: Any) -> None:
 
 def fail_at(nth: int) -> None:
     """Make the ``nth`` request end with an exception that nobody expects."""
-    import requests.adapters
+    from urllib3.connectionpool import HTTPSConnectionPool
 
-    send, seen = requests.adapters.HTTPAdapter.send, []
+    send, seen = HTTPSConnectionPool.urlopen, []
 
     def failing(*arguments: Any, **keywords: Any) -> Any:
         seen.append(1)
@@ -27,7 +27,7 @@ def fail_at(nth: int) -> None:
             raise RuntimeError("forced")
         return send(*arguments, **keywords)
 
-    requests.adapters.HTTPAdapter.send = failing
+    HTTPSConnectionPool.urlopen = failing
 
 
 if LOG:
