@@ -92,7 +92,7 @@ options:
   concurrency:
     description: How many requests may be under way at the same time, where there is more than a handful to ask.
     type: int
-    default: 8
+    default: 16
   warn_of:
     description:
       - Of which kinds of missing facts a warning tells. V(hidden) is what the caller has no rights on, V(offline) what

@@ -79,7 +79,7 @@ options:
       - How many questions are under way at a time, from V(1) to V(32). Agents of guests on the same node are asked two
         at a time whatever it says, because each of them occupies one of the three workers of that node.
     type: int
-    default: 8
+    default: 16
   tasks_limit:
     description: How many tasks of each node are listed, from V(1) on.
     type: int

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.homelab.pve.plugins.module_utils.facts.fetch import CONCURRENCY
 from ansible_collections.homelab.pve.tests.benchmarks.cluster import Cluster, Cost, measure
 from ansible_collections.homelab.pve.tests.others import peer
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN
@@ -139,7 +140,7 @@ def compare(guests: int, latency_ms: int, collections: Path, concurrencies: list
             bench.run(theirs(), least)
             most = bench.run(ours(ALL, *ALL_SUBSETS))
             own = {0: most.seconds}
-            for number in CONCURRENCIES[1:]:
+            for number in sorted({*CONCURRENCIES} - {CONCURRENCY}):
                 own[number] = bench.run(ours(ALL, *ALL_SUBSETS, concurrency=number), most).seconds
             bench.run(ours("configuration, addresses", "guest_config", "guest_addresses"), most)
             other = {number: bench.run(theirs(ALL, number), most).seconds for number in [0, *concurrencies]}

@@ -49,7 +49,7 @@ def facts(simulator: Simulator, *subsets: str, token: tuple[str, str] | None = N
         told.update(token_id=token[0], token_secret=token[1])
     if "timeout" in options:
         told["timeout"] = options.pop("timeout")
-    params = {"filters": None, "concurrency": 8, "tasks_limit": 50, "descriptions": False, "ssh_keys": False}
+    params = {"filters": None, "concurrency": 16, "tasks_limit": 50, "descriptions": False, "ssh_keys": False}
     wanted = Wanted.from_params({**params, "gather": list(subsets), **options})
     with Client(ConnectionOptions.from_params(told, {})) as client:
         return gather(client.read_only(), wanted, time.time())

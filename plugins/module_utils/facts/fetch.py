@@ -28,7 +28,7 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 Collector = Generator[Sequence[Ask], Sequence[Any], T]
 
-CONCURRENCY = 8
+CONCURRENCY = 16
 # So many questions are worth a connection of their own.
 _PER_CONNECTION = 4
 # After so many answers in a row that did not come in time, a node (or its agents) is not asked any more; and PVE is out
