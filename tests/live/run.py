@@ -420,7 +420,7 @@ class Live:
             if task["outcome"] == "ok" and task["action"] == "ansible.builtin.assert":
                 result.checks += 1
             if task["outcome"] == "ok" and task["task"] == TOLD:
-                result.told += [(about, why) for about, why in task["result"]["msg"]]
+                result.told += [(lack[0], lack[1]) for lack in task["result"]["msg"]]
             if task["outcome"] in ("failed", "unreachable"):
                 told = task["result"]
                 # Of a loop, the items that failed say more than the task does.
