@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-jinja2 = pytest.importorskip("jinja2", reason="it comes with Ansible, on the controller")
+pytest.importorskip("jinja2", reason="it comes with Ansible, on the controller")
 
+import jinja2
 from ansible_collections.homelab.pve.plugins.plugin_utils.expressions import Memory, parsed
 
 
