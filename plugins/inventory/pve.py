@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: pve
 short_description: Guests and nodes of Proxmox VE as hosts
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Makes hosts of the virtual machines, containers and nodes of a cluster, with typed variables, in groups.
   - Takes two requests for the guests of a whole cluster, however many there are, and a third one for the addresses of
