@@ -104,7 +104,7 @@ class Transport:
         if self._pool is None:
             self._pool = self._adapter.pool(self._options)
         try:
-            response = self._pool.urlopen(
+            response = self._pool.request(
                 method,
                 url,
                 body=body or None,
