@@ -8,7 +8,8 @@ SHARED ?= ../shared
 DIR ?= $(SHARED)/contract/scenarios
 export SHARED := $(abspath $(SHARED))
 TREE := $(CURDIR)/.nox/tree
-RUN := exec env PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(TREE) PATH=$(CURDIR)/.nox/run/bin:$$PATH .nox/run/bin/python
+# Bytecode is kept, whatever the machine says: else every start compiles all of Ansible.
+RUN := exec env -u PYTHONDONTWRITEBYTECODE PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(TREE) PATH=$(CURDIR)/.nox/run/bin:$$PATH .nox/run/bin/python
 PACKAGE := ansible_collections.homelab.pve.tests
 
 help: ## This list

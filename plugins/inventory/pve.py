@@ -167,7 +167,7 @@ from ..module_utils.client.http import Client
 from ..module_utils.client.options import OPTIONS, ConnectionOptions
 from ..module_utils.facts.census import Census, Unlisted, take
 from ..module_utils.facts.groups import Groups
-from ..module_utils.facts.lacks import aggregated, sentence
+from ..module_utils.facts.lacks import aggregated, in_words, sentence
 from ..plugin_utils.conditions import FAILURES, Filters, holds, one_line
 from ..plugin_utils.expressions import Memory
 from ..plugin_utils.fill import fill
@@ -326,4 +326,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 self.display.warning(sentence(row))
         every = inventory.groups["all"]
         before = every.vars.get(_INCOMPLETE, [])
-        every.set_variable(_INCOMPLETE, [*before, *as_text([{**row, "source": source} for row in lacking])])
+        # Few words, because each host has them.
+        rows = [
+            {"subset": row["subset"], "kind": row["kind"], "reason": in_words(row), "source": source} for row in lacking
+        ]
+        every.set_variable(_INCOMPLETE, [*before, *as_text(rows)])

@@ -83,7 +83,7 @@ def test_a_node_that_is_down(inventory: Inventory, cluster: Simulator) -> None:
     assert found["vm-102"]["pve_config"] is None
     assert found["vm-102"]["pve_status"] == "unknown"
     assert not [path for path in paths(cluster) if path.startswith("/nodes/two")]
-    assert incomplete(found)["guest_config", "offline"]["nodes"] == ["two"]
+    assert incomplete(found)["guest_config", "offline"]["reason"] == "two is offline."
     assert "two is offline: of 2 guests there, PVE tells neither name nor state." in found.warnings
 
 

@@ -79,6 +79,11 @@ class Client:
         self._sleep = sleep
         self._transport = Transport(options, clock=clock)
         self._ticket: _Ticket | None = None
+        self._token_header: dict[str, str] = {}
+        if options.token_id:
+            # PVE decodes the id; a ';' in a user name would otherwise end it.
+            told = f"PVEAPIToken={quote(options.token_id, safe='@!')}={options.token_secret}"
+            self._token_header = {"Authorization": told}
         self._version: Mapping[str, Any] | None = None
         # All that must not be shown, should an answer (of a proxy, say) repeat what it was asked.
         self._secrets = {secret for secret in (options.token_secret, options.password) if secret}
@@ -235,10 +240,8 @@ class Client:
 
     def _credentials(self, method: str) -> dict[str, str]:
         """Return the headers that say who asks; logs in first where that takes a ticket."""
-        options = self._options
-        if options.token_id:
-            # PVE decodes the id; a ';' in a user name would otherwise end it.
-            return {"Authorization": f"PVEAPIToken={quote(options.token_id, safe='@!')}={options.token_secret}"}
+        if self._token_header:
+            return self._token_header
         if self._ticket is None or self._clock() - self._ticket.since > TICKET_SECONDS:
             self._ticket = self._log_in()
         headers = {"Cookie": f"PVEAuthCookie={quote(self._ticket.text, safe='')}"}

@@ -39,7 +39,12 @@ def _row(subset: str, kind: str, rows: list[Missing]) -> dict[str, Any]:
 
 def sentence(row: Mapping[str, Any]) -> str:
     """Return a row as a warning."""
-    said = f"Incomplete ({row['subset']}, {_SAID[row['kind']]}): {row['reason']}"
+    return f"Incomplete ({row['subset']}, {_SAID[row['kind']]}): {in_words(row)}"
+
+
+def in_words(row: Mapping[str, Any]) -> str:
+    """Return the reason of a row, and how many others have the like."""
+    said = str(row["reason"])
     if row["count"] == 1:
         return said
     where = _named([str(vmid) for vmid in row["vmids"]], row["guests"], "guests") or _named(
