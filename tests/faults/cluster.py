@@ -30,6 +30,8 @@ class Struck(Server):
         self.nth, self.when, self.act = nth, when, act
         self.count = 0
         self.away = False
+        # What is done before the whole of an answer is sent.
+        self.first: Callable[[], Any] | None = None
         # For ``hold``: what is done while the server waits, in another thread; the answer then comes as if nothing was.
         self.meanwhile: Callable[[], Any] | None = None
 
@@ -56,6 +58,8 @@ class Struck(Server):
             response = await self._send_half(request, answer)
             self._strike()
             return response
+        if self.first:
+            self.first()
         whole = self._finish(request, answer)
         await whole.prepare(request)
         await whole.write_eof()
@@ -127,7 +131,14 @@ class Cluster(Simulator):
             "refuse": lambda: (setattr(self.struck, "away", True), self._shut()),
             "kill": lambda: os.kill(pid.result(timeout=60), signal.SIGKILL),
         }
-        self._call(lambda: self.struck.aim(nth, when, acts[what]))
+
+        def aim() -> None:
+            self.struck.aim(nth, when, acts[what])
+            if what == "kill":
+                # With the whole answer in hand it might be done before it is killed; so it holds still until then.
+                self.struck.first = lambda: os.kill(pid.result(timeout=60), signal.SIGSTOP)
+
+        self._call(aim)
 
     def hold(self, when: str, nth: int, meanwhile: Callable[[], Any]) -> None:
         """Order that the ``nth`` request waits until ``meanwhile`` is over, ``before`` or after (``in``) it is done."""
