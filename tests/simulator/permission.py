@@ -6,11 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.homelab.pve.plugins.module_utils.access import paths
 from ansible_collections.homelab.pve.plugins.module_utils.access.model import ROOT
-from ansible_collections.homelab.pve.plugins.module_utils.access.permissions import TREE_PATHS, Evaluator, Privileges
 from ansible_collections.homelab.pve.plugins.module_utils.access.releases import Release
 
+from .effective import ALWAYS_ASKED, Effective, Held, nodes_down_to
 from .errors import Failure, Forbidden
 from .schema import Check
 from .userconfig import UserConfig
@@ -28,9 +27,9 @@ class Rights:
     def __init__(self, config: UserConfig, release: Release) -> None:
         self.config = config
         self.release = release
-        self.evaluator = Evaluator(config.access_state(release))
-        self._known: dict[tuple[str, str], Privileges] = {}
-        self._special = {*(key.path for key in config.acl), *self.evaluator.state.pools_of}
+        self.effective = Effective(config, release)
+        self._known: dict[tuple[str, str], Held] = {}
+        self._special = {*(key.path for key in config.acl), *self.effective.pools_of}
         self._like = self._alike({key.path for key in config.acl})
 
     def _alike(self, with_entries: set[str]) -> dict[str, str]:
@@ -38,18 +37,18 @@ class Rights:
         first: dict[frozenset[str], str] = {}
         return {
             path: first.setdefault(pools, path)
-            for path, pools in self.evaluator.state.pools_of.items()
+            for path, pools in self.effective.pools_of.items()
             if path.startswith(_GUESTS) and path not in with_entries
         }
 
-    def privileges(self, subject: str, path: str) -> Privileges:
+    def privileges(self, subject: str, path: str) -> Held:
         if path.startswith(_GUESTS) and path not in self._special and path[len(_GUESTS) :].isdigit():
             # Nothing stands here, so the answer is that of any other guest without entries and pools.
             path = _ANY_GUEST
         key = (subject, self._like.get(path, path))
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = self.evaluator.privileges(*key)
+            found = self._known[key] = self.effective.privileges(*key)
         return found
 
     def acl_nodes(self) -> set[str]:
@@ -57,11 +56,11 @@ class Rights:
         entries = {key.path for key in self.config.acl}
         if self.release < (8, 1):
             return entries
-        return {node for path in entries for node in paths.ancestors(path)}
+        return {node for path in entries for node in nodes_down_to(path)}
 
-    def tree(self, subject: str) -> dict[str, Privileges]:
+    def tree(self, subject: str) -> dict[str, Held]:
         """Return what ``subject`` holds on every path that PVE looks at when it is not asked for one."""
-        asked = {*TREE_PATHS, *self.acl_nodes(), *self.evaluator.state.pools_of}
+        asked = {*ALWAYS_ASKED, *self.acl_nodes(), *self.effective.pools_of}
         held = {path: self.privileges(subject, path) for path in sorted(asked)}
         return {path: privileges for path, privileges in held.items() if privileges}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from ansible_collections.homelab.pve.plugins.module_utils.access import paths
 from ansible_collections.homelab.pve.plugins.module_utils.access.model import NO_ACCESS, is_token, owner_of
-from ansible_collections.homelab.pve.plugins.module_utils.access.permissions import Privileges
 
+from ..effective import Held
 from ..errors import Failure, ParameterError
 from ..permission import MODIFY
 from ..userconfig import AclKey, UserConfig
@@ -59,7 +59,7 @@ def update_acl(call: Call) -> None:
                     config.acl[key] = propagate
 
 
-def _require_superset(role: str, privs: frozenset[str], held: Privileges, adding: bool, propagate: bool) -> None:
+def _require_superset(role: str, privs: frozenset[str], held: Held, adding: bool, propagate: bool) -> None:
     """Hold those who may only delegate to what they have themselves."""
     start = f"Cannot {'add' if adding else 'remove'} role '{role}'"
     if role == NO_ACCESS:
@@ -87,7 +87,7 @@ def _principals(call: Call, config: UserConfig) -> Iterator[tuple[str, str]]:
 
 
 @route("GET", "/access/permissions")
-def read_permissions(call: Call) -> dict[str, Privileges]:
+def read_permissions(call: Call) -> dict[str, Held]:
     caller = call.caller
     subject = call.get("userid") or caller
     own_token = call.release >= (8, 3) and is_token(subject) and owner_of(subject) == caller

@@ -100,7 +100,7 @@ def test_rights_decide_row_by_row(rows: dict[int, dict[str, Any]]) -> None:
         assert row.get("pool") in (everything[row["vmid"]], None)
 
 
-def test_rights_on_guests_are_the_evaluators() -> None:
+def test_rights_on_guests_are_those_of_the_walk() -> None:
     few = Direct(guests=60)
     token = few.token(
         {"/": "PVEPoolUser", "/pool/test": "PVEAuditor", "/vms/1001": "PVEAuditor", "/vms/1002": "NoAccess"}
@@ -108,8 +108,8 @@ def test_rights_on_guests_are_the_evaluators() -> None:
     rights = few.state.rights
     visible = rights.guests_with(token, "VM.Audit")
     for vmid in [100, 102, *range(1000, 1070)]:
-        by_evaluator = "VM.Audit" in rights.evaluator.privileges(token, f"/vms/{vmid}")
-        assert visible(vmid) is rights.has_all(token, f"/vms/{vmid}", ["VM.Audit"]) is by_evaluator, vmid
+        by_walk = "VM.Audit" in rights.effective.privileges(token, f"/vms/{vmid}")
+        assert visible(vmid) is rights.has_all(token, f"/vms/{vmid}", ["VM.Audit"]) is by_walk, vmid
 
 
 def test_what_was_worked_out_is_forgotten_when_the_state_changes() -> None:
