@@ -6,7 +6,7 @@ be whole, by the caller's own permissions; only these may be taken to mean that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -59,10 +59,13 @@ class View:
         return owner_of(self.caller)
 
 
-def observe(source: Source, wanted: Document, now: float) -> View:
-    """Read all of access, and of guests and pools what the document and the ACL make matter."""
+def observe(source: Source, wanted: Document, now: float, *, guests_too: bool = False) -> View:
+    """Read all of access, and of guests and pools what the document and the ACL make matter.
+
+    With ``guests_too``, guests are read whether they matter to these or not.
+    """
     release = source.release
-    tree = {path: {name: int(flag) for name, flag in held.items()} for path, held in _permissions(source).items()}
+    tree = rights_from(source.get("/access/permissions"))
     user_rows = source.get("/access/users", {"full": 1})
     state = AccessState(
         users=users_from(user_rows),
@@ -74,22 +77,25 @@ def observe(source: Source, wanted: Document, now: float) -> View:
     )
     guests: frozenset[int] | None = None
     down: tuple[str, ...] = ()
-    guest_pools: dict[str, set[int]] = {}
-    if any(paths.guest_of(path) for path in _all_paths(wanted, state)) or any(pool.vms for pool in wanted.pools):
+    rows: Sequence[Row] | None = None
+    if (
+        guests_too
+        or any(paths.guest_of(path) for path in _all_paths(wanted, state))
+        or any(pool.vms for pool in wanted.pools)
+    ):
         rows = source.get("/cluster/resources")
         guests = frozenset(int(row["vmid"]) for row in rows if row.get("type") in ("qemu", "lxc"))
         down = tuple(sorted(row["node"] for row in rows if row.get("type") == "node" and row.get("status") != "online"))
-        for row in rows:
-            if "vmid" in row and row.get("pool"):
-                guest_pools.setdefault(row["pool"], set()).add(int(row["vmid"]))
-    state = _with_pools(source, wanted, state, guest_pools)
+    state = _with_pools(source, wanted, state, rows)
     complete = complete_lists(tree, release, down, state.acl_paths)
     return View(state, release, source.identity, tree, complete, guests, down, now)
 
 
-def _permissions(source: Source) -> Mapping[str, Privileges]:
-    found: Mapping[str, Privileges] = source.get("/access/permissions") or {}
-    return found
+def rights_from(answer: Any) -> dict[str, Privileges]:
+    """Read the answer of /access/permissions: path, privilege, propagate flag. Without any rights, it is empty."""
+    if not isinstance(answer, Mapping):
+        return {}
+    return {path: {name: int(flag) for name, flag in held.items()} for path, held in answer.items()}
 
 
 def complete_lists(
@@ -210,20 +216,31 @@ def _realms(source: Source) -> Mapping[str, Realm]:
 # -- pools --------------------------------------------------------------------------------------------------------
 
 
-def _with_pools(source: Source, wanted: Document, state: AccessState, guests: Mapping[str, set[int]]) -> AccessState:
-    """Add the pools: those with ACL entries and the declared ones in full, of the others the guests that show."""
+def _with_pools(source: Source, wanted: Document, state: AccessState, rows: Sequence[Row] | None) -> AccessState:
+    """Add the pools: those with ACL entries and the declared ones in full, of the others the guests that show.
+
+    ``rows`` are the cluster's resources where they were read; they name the pools, but not what is noted about them.
+    """
     with_entries = {path[len("/pool/") :] for path in state.acl_paths if path.startswith("/pool/")}
     with_entries |= {path[len("/pool/") :] for acl in wanted.acls for path in acl.paths if path.startswith("/pool/")}
     declared = {pool.poolid for pool in wanted.pools}
     scoped = any(scope.kind == "pools" for scope in wanted.exclusive)
+    guests: dict[str, set[int]] = {}
+    for row in rows or ():
+        if "vmid" in row and row.get("pool"):
+            guests.setdefault(row["pool"], set()).add(int(row["vmid"]))
     pools = {name: Pool(name, vms=frozenset(vms)) for name, vms in guests.items()}
-    if with_entries or declared or scoped:
-        for row in source.get("/pools"):
-            name = row["poolid"]
-            pools[name] = Pool(name, row.get("comment") or "", pools[name].vms if name in pools else frozenset())
-            above = {parent[len("/pool/") :] for parent in paths.ancestors("/pool/" + name)}
-            if name in declared or above & with_entries:
-                pools[name] = _pool(source, name, pools[name])
+    listed: Iterable[Row] = ()
+    if declared or scoped or (with_entries and rows is None):
+        listed = source.get("/pools")
+    elif with_entries and rows is not None:
+        listed = [{"poolid": row["pool"]} for row in rows if row.get("type") == "pool"]
+    for row in listed:
+        name = row["poolid"]
+        pools[name] = Pool(name, row.get("comment") or "", pools[name].vms if name in pools else frozenset())
+        above = {parent[len("/pool/") :] for parent in paths.ancestors("/pool/" + name)}
+        if name in declared or above & with_entries:
+            pools[name] = _pool(source, name, pools[name])
     for name, pool in sorted(pools.items()):
         state = state.put("pools", name, pool)
     return state

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ..access.observe import rights_from
 from .ask import NOTHING, Ask
 from .config import DESCRIPTION
-from .context import Context, rights_of
+from .context import Context
 from .fetch import Collector
 from .fields import Fields, Row, flag, integer, text, typed
 from .scene import PERMISSIONS, STATUS
@@ -56,7 +57,7 @@ def options(context: Context) -> Collector[dict[str, Any] | None]:
     tree, found = yield [Ask(OPTIONS, PERMISSIONS), Ask(OPTIONS, "/cluster/options")]
     if found is NOTHING:
         return None
-    if tree is not NOTHING and "Sys.Audit" not in rights_of(tree).get("/", {}):
+    if tree is not NOTHING and "Sys.Audit" not in rights_from(tree).get("/", {}):
         context.hide(OPTIONS, "All but the options for the console and for tags take Sys.Audit on /.")
     left_out = ("digest",) if context.wanted.shown.descriptions else ("digest", DESCRIPTION)
     return {name: _option(value) for name, value in sorted(found.items()) if name not in left_out}
@@ -71,7 +72,7 @@ def log(context: Context) -> Collector[list[dict[str, Any]] | None]:
     tree, rows = yield [Ask(LOG, PERMISSIONS), Ask(LOG, "/cluster/log")]
     if rows is NOTHING:
         return None
-    if tree is not NOTHING and "Sys.Syslog" not in rights_of(tree).get("/", {}):
+    if tree is not NOTHING and "Sys.Syslog" not in rights_from(tree).get("/", {}):
         context.hide(LOG, f"Only lines about {context.caller} itself are listed; the others take Sys.Syslog on /.")
     found = [typed(row, _LOG) for row in rows]
     return sorted(found, key=lambda row: (-(row["time"] or 0), str(row["node"]), str(row["msg"]), row["pid"] or 0))

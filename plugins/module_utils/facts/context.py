@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..access.releases import Release
 from .ask import HIDDEN, Missing
@@ -39,10 +38,3 @@ class Context:
     def hide(self, subset: str, reason: str, node: str | None = None) -> None:
         """Note what is hidden from the caller."""
         self.fetcher.note(Missing(subset, HIDDEN, reason, node))
-
-
-def rights_of(answer: Any) -> dict[str, dict[str, int]]:
-    """Return the tree of an answer of /access/permissions; an empty one where there was none."""
-    if not isinstance(answer, dict):
-        return {}
-    return {path: {name: int(flag) for name, flag in held.items()} for path, held in answer.items()}

@@ -12,6 +12,7 @@ from ..access.observe import (
     groups_from,
     pool_from,
     pool_question,
+    rights_from,
     roles_from,
     tokens_from,
     user_is_usable,
@@ -19,7 +20,7 @@ from ..access.observe import (
 )
 from ..access.shown import acl_row, object_rows
 from .ask import NOTHING, Ask
-from .context import Context, rights_of
+from .context import Context
 from .fetch import Collector
 from .fields import Fields, flag, text, typed
 from .scene import PERMISSIONS
@@ -105,7 +106,7 @@ def own_rights(_context: Context) -> Collector[dict[str, dict[str, bool]] | None
     (tree,) = yield [Ask(OWN_RIGHTS, PERMISSIONS)]
     if tree is NOTHING:
         return None
-    held = rights_of(tree)
+    held = rights_from(tree)
     return {path: {name: bool(held[path][name]) for name in sorted(held[path])} for path in sorted(held)}
 
 
@@ -137,6 +138,6 @@ def _note(context: Context, kind: str, tree: Any) -> None:
     """Note it where a list is not known to be whole. Where the rights were not told, that is noted already."""
     if tree is NOTHING:
         return
-    held: Mapping[str, Any] = rights_of(tree)
+    held: Mapping[str, Any] = rights_from(tree)
     if _COMPLETE_WITH.get(kind, kind) not in complete_lists(held, context.release, ()):
         context.hide(kind, _HIDDEN[kind].format(who=context.caller))

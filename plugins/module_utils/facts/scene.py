@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..access.observe import held_below
+from ..access.observe import held_below, rights_from
 from .ask import FAILED, HIDDEN, NOTHING, OFFLINE, Ask, Missing
 from .fetch import Collector, Fetcher
 from .filters import Filters
@@ -60,7 +60,7 @@ def look(fetcher: Fetcher, filters: Filters, subsets: Sequence[str] = (NODES, GU
         *(Ask(subset, STATUS) for subset in from_status),
     ]
     answers = dict(zip((ask.path for ask in asks), (yield asks)))
-    rights: Tree = _or(answers[PERMISSIONS], {})
+    rights = rights_from(answers[PERMISSIONS])
     rows = sorted(_or(answers.get(RESOURCES, NOTHING), []), key=lambda row: str(row.get("id")))
     status = tuple(_or(answers.get(STATUS, NOTHING), []))
     node_rows = [row for row in rows if row.get("type") == "node"]

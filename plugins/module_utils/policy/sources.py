@@ -1,0 +1,230 @@
+"""Where an audit reads from: a cluster, with every answer kept, or a snapshot of such answers.
+
+Both give the same answers to the same questions, so that whatever is worked out from them is the same. What a
+snapshot holds is cut down to what audits look at, and free of secrets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from ..access.releases import Release, parse_release
+from ..client.errors import BY_STATUS, ApiError, OptionError, PveError
+from ..client.http import ReadOnly
+from ..facts.ask import NOTHING, Ask
+from ..facts.fetch import Collector, Fetcher
+
+FORMAT = "homelab.pve snapshot"
+VERSION = 1
+RESOURCES, USERS, FACTORS = "/cluster/resources", "/access/users", "/access/tfa"
+Params = Mapping[str, Any]
+
+
+class NotInSnapshot(PveError):
+    """A snapshot does not hold the answer to a question: what is asked about was not part of it."""
+
+
+class Source(Protocol):
+    """Whatever answers an audit's questions."""
+
+    @property
+    def release(self) -> Release: ...
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def local_address(self) -> str: ...
+
+    def get(self, path: str, params: Params | None = None) -> Any: ...
+
+    def prefetch(self, asks: Iterable[Ask]) -> None:
+        """Ask many questions at once; their answers are there afterwards."""
+
+
+def question(path: str, params: Params | None = None) -> str:
+    """Return what names a question in a snapshot."""
+    return f"{path}?{urlencode(sorted(params.items()))}" if params else path
+
+
+class _Answers:
+    """Answers by question, and what can be told from them without asking."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+        # What PVE refused: status and its words.
+        self.refused: dict[str, tuple[int, str]] = {}
+
+    def known(self, path: str, params: Params | None) -> Any:
+        """Return an answer that is known, else NOTHING. Raises ApiError where PVE is known to refuse it."""
+        asked = question(path, params)
+        if asked in self.refused:
+            status, text = self.refused[asked]
+            raise BY_STATUS.get(status, ApiError)("GET", path, status, reason=text, text=text)
+        if asked in self.answers:
+            return self.answers[asked]
+        derive = _DERIVED.get(asked)
+        if derive is None or RESOURCES not in self.answers:
+            return NOTHING
+        return [row for row in self.answers[RESOURCES] if derive(row)]
+
+
+# Questions whose answers the list of resources holds too, as far as it matters here.
+_DERIVED: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    question(RESOURCES, {"type": "vm"}): lambda row: row.get("type") in ("qemu", "lxc"),
+    "/nodes": lambda row: row.get("type") == "node",
+}
+
+
+class Recorder(_Answers):
+    """A cluster, asked each question once. What it answered can be kept as a snapshot."""
+
+    def __init__(self, reader: ReadOnly) -> None:
+        super().__init__()
+        self._reader = reader
+        self.requests = 0
+
+    @property
+    def release(self) -> Release:
+        return self._reader.release
+
+    @property
+    def identity(self) -> str:
+        return self._reader.identity
+
+    @property
+    def local_address(self) -> str:
+        # Nothing that an audit judges depends on where it is made.
+        return ""
+
+    def get(self, path: str, params: Params | None = None) -> Any:
+        """Return the answer of a GET. Raises what the client raises."""
+        known = self.known(path, params)
+        if known is not NOTHING:
+            return known
+        self.requests += 1
+        asked = question(path, params)
+        try:
+            answer = self._reader.get(path, params)
+        except ApiError as error:
+            self.refused[asked] = (error.status, error.text)
+            raise
+        return self._keep(path, asked, answer)
+
+    def prefetch(self, asks: Iterable[Ask]) -> None:
+        """Ask many questions at once. Those without an answer are asked again, alone, when somebody needs them."""
+        new = [ask for ask in asks if self.known(ask.path, dict(ask.params)) is NOTHING]
+        if not new:
+            return
+
+        def all_at_once() -> Collector[list[Any]]:
+            return list((yield new))
+
+        fetcher = Fetcher(self._reader)
+        try:
+            answers = fetcher.run({"answers": all_at_once()})["answers"]
+        finally:
+            fetcher.close()
+        self.requests += fetcher.asked
+        for ask, answer in zip(new, answers):
+            if answer is not NOTHING:
+                self._keep(ask.path, question(ask.path, dict(ask.params)), answer)
+
+    def _keep(self, path: str, asked: str, answer: Any) -> Any:
+        kept = self.answers[asked] = _CLEANED.get(path, lambda same: same)(answer)
+        return kept
+
+    def as_data(self, now: float) -> dict[str, Any]:
+        """Return all that was answered as a snapshot, in an order that does not change from call to call."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "taken": int(now),
+            "release": "{}.{}".format(*self.release),
+            "caller": self.identity,
+            "answers": {asked: self.answers[asked] for asked in sorted(self.answers)},
+            "refused": {asked: list(self.refused[asked]) for asked in sorted(self.refused)},
+        }
+
+
+class Snapshot(_Answers):
+    """What a cluster answered at some time. ``taken`` is when, in seconds since the epoch."""
+
+    requests = 0
+    local_address = ""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        """Take what ``Recorder.as_data`` gave. Raises OptionError where it is something else."""
+        super().__init__()
+        if not isinstance(data, Mapping) or data.get("format") != FORMAT:
+            raise OptionError("This is no snapshot.", "homelab.pve.pve_snapshot makes one.")
+        if data.get("version") != VERSION:
+            raise OptionError(
+                f"The snapshot is of version {data.get('version')}, and this collection reads version {VERSION}.",
+                "Take a new one.",
+            )
+        try:
+            self.taken = int(data["taken"])
+            self.release: Release = parse_release(str(data["release"]))
+            self.identity = str(data["caller"])
+            self.answers.update(data["answers"])
+            self.refused.update({asked: (int(status), str(text)) for asked, (status, text) in data["refused"].items()})
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise OptionError(f"The snapshot is damaged: {error!r}.", "Take a new one.") from None
+
+    def get(self, path: str, params: Params | None = None) -> Any:
+        """Return the answer of a GET. Raises ApiError where PVE refused it, NotInSnapshot where it was not asked."""
+        known = self.known(path, params)
+        if known is NOTHING:
+            raise NotInSnapshot(
+                f"The snapshot does not hold the answer to GET {question(path, params)}.",
+                "Take it anew, with credentials that may read all.",
+            )
+        return known
+
+    def prefetch(self, asks: Iterable[Ask]) -> None:
+        """Do nothing: all there is, is here."""
+
+
+def read_snapshot(text: str) -> Snapshot:
+    """Read the text of a snapshot file. Raises OptionError."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise OptionError(f"The snapshot is no JSON: {error}.", "Take a new one.") from None
+    return Snapshot(data)
+
+
+# -- what is kept of answers ------------------------------------------------------------------------------------------
+
+_OF_RESOURCES = ("id", "type", "node", "vmid", "name", "status", "pool", "storage", "template")
+_OF_FACTORS = ("type", "enable", "created")
+
+
+def _resources(rows: Any) -> list[dict[str, Any]]:
+    kept = [{name: row[name] for name in _OF_RESOURCES if name in row} for row in rows]
+    # A shared storage has a row on each node, and PVE's order is random.
+    return sorted(kept, key=lambda row: str(row.get("id")))
+
+
+def _users(rows: Any) -> list[dict[str, Any]]:
+    # The legacy second factor may be a secret; that there is one is all that counts.
+    return [{**row, "keys": "x"} if row.get("keys") else dict(row) for row in rows]
+
+
+def _factors(rows: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            **row,
+            "entries": [
+                {name: entry[name] for name in _OF_FACTORS if name in entry} for entry in row.get("entries") or ()
+            ],
+        }
+        for row in rows
+    ]
+
+
+_CLEANED: Mapping[str, Callable[[Any], Any]] = {RESOURCES: _resources, USERS: _users, FACTORS: _factors}
