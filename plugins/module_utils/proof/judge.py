@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..access.permissions import TREE_PATHS
-from .checks import Check, parse_check
-from .everybody import NODE_STATE
+from ..endpoints.checks import Check, parse_check
+from ..endpoints.everybody import NODE_STATE
 from .objects import GUESTS, Objects, Row
 from .questions import LIST, Probes, Question
 from .reader import Reader, Tree, held_in

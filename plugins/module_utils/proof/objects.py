@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..access.paths import guest_of
-from .checks import Values
+from ..endpoints.checks import Values
 from .reader import Reader
 
 Row = Mapping[str, Any]

@@ -13,7 +13,8 @@ from ..access.paths import is_valid, meant, normalise
 from ..access.releases import NEWEST, Release, builtin_roles, privileges
 from ..client.errors import ApiError, AuthenticationError, OptionError
 from ..client.http import Client, ReadOnly
-from .checks import Check
+from ..endpoints.checks import Check
+from ..endpoints.writes import MEASURED
 from .judge import (
     RED,
     Answer,
@@ -32,7 +33,6 @@ from .judge import (
 from .objects import Objects, Row, find_objects
 from .questions import GUARD, LIST, READ, WRITE, Question, plan_lists, plan_probes, plan_reads
 from .reader import Reader, Tree
-from .writes import MEASURED
 
 IN_FLIGHT = 8
 LOGS = "Sys.Syslog"

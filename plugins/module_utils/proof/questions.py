@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..access.releases import Release
-from .checks import Check, fields, fill, parse_check
+from ..endpoints.checks import Check, fields, fill, parse_check
+from ..endpoints.writes import MEASURED, Write, writes
 from .objects import GUESTS, NO_VMID, Objects, strangers
 from .reader import Reader, Tree, held_in
-from .writes import MEASURED, Write, writes
 
 # The parameter that makes a probe fail. No schema of PVE has it, and those that take anything are never probed.
 GUARD = {"homelab-pve-proof": "1"}

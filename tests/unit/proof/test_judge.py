@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.homelab.pve.plugins.module_utils.proof.checks import Check, parse_check
+from ansible_collections.homelab.pve.plugins.module_utils.endpoints.checks import Check, parse_check
+from ansible_collections.homelab.pve.plugins.module_utils.endpoints.writes import writes
 from ansible_collections.homelab.pve.plugins.module_utils.proof.judge import Answer, Seen, judge_lists, judge_tree
 from ansible_collections.homelab.pve.plugins.module_utils.proof.objects import find_objects
 from ansible_collections.homelab.pve.plugins.module_utils.proof.questions import LIST, Question, plan_probes, plan_reads
 from ansible_collections.homelab.pve.plugins.module_utils.proof.reader import Reader, held_in
-from ansible_collections.homelab.pve.plugins.module_utils.proof.writes import writes
 
 TOKEN = "joe@pve!ci"
 

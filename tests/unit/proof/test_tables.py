@@ -14,10 +14,10 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.releases import
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import ApiError
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
-from ansible_collections.homelab.pve.plugins.module_utils.proof.checks import fill
-from ansible_collections.homelab.pve.plugins.module_utils.proof.everybody import FILTERED, INDEXES, NODE_STATE, OPEN
+from ansible_collections.homelab.pve.plugins.module_utils.endpoints.checks import fill
+from ansible_collections.homelab.pve.plugins.module_utils.endpoints.everybody import FILTERED, INDEXES, NODE_STATE, OPEN
+from ansible_collections.homelab.pve.plugins.module_utils.endpoints.writes import Write, not_provable, writes
 from ansible_collections.homelab.pve.plugins.module_utils.proof.questions import GUARD
-from ansible_collections.homelab.pve.plugins.module_utils.proof.writes import Write, not_provable, writes
 from ansible_collections.homelab.pve.tests.simulator.schema import Endpoint, tree
 from ansible_collections.homelab.pve.tests.unit.proof.cluster import TOKEN, Cluster
 

@@ -1,28 +1,15 @@
 """Which calls of PVE write, and which privileges it asks for before it looks at anything else in them.
 
-The table below is that of 9.2. A heading is the check that PVE declares for the methods under it:
-
-    PATH PRIVILEGE|PRIVILEGE    any of these privileges on this ACL path
-    ... + ...                   both sides
-    ... or ...                  either side ("+" binds closer)
-    modify {path}               the right to change the ACL of that path (Permissions.Modify, or for guests, storages
-                                and pools the privilege to allocate them)
-    root, ticket                nobody with an API token: only root@pam, only users who logged in with a password
-
-``[8.1-]`` and ``[-8.0]`` before it are the first release that has it, and the first that does not. ``{kind}`` stands
-for both qemu and lxc, ``{userid_realm}`` for the realm of the userid. Where a release had not yet heard of a privilege,
-calls that need it did not exist.
+The table below is that of 9.2; ``tables.py`` says how it is written.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from ..access.releases import Release, privileges
-from .checks import Check, parse_check
+from ..access.releases import Release
+from .tables import Method, methods, rows
 
 # The release of which every single declaration is known: that it refuses undeclared parameters, above all.
 MEASURED: Release = (9, 2)
@@ -342,7 +329,6 @@ open-ended
     PUT DELETE /cluster/sdn/fabrics/node/{fabric_id}/{node_id}
 """
 
-_HEADING = re.compile(r"(?:\[(?:(\d)\.(\d))?-(?:(\d)\.(\d))?\] )?(\S.*)\Z")
 _KINDS = {
     "/nodes/{node}/qemu/{vmid}": "qemu",
     "/nodes/{node}/lxc/{vmid}": "lxc",
@@ -361,58 +347,23 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class Write:
-    """A method that changes something. ``path`` has its parameters in braces."""
-
-    method: str
-    path: str
-    check: Check
-    since: Release = (0, 0)
-    until: Release = (99, 0)
+class Write(Method):
+    """A method that changes something."""
 
     @property
     def kind(self) -> str:
         """What type of object it belongs to: qemu, lxc, node, storage, pool, access, acl, sdn, mapping or cluster."""
         return next(kind for prefix, kind in _KINDS.items() if f"{self.path}/".startswith(f"{prefix}/"))
 
-    def exists_in(self, release: Release) -> bool:
-        """Tell whether the release may have it."""
-        known = privileges(release)
-        asks = [all(privilege in known for unused, privilege in needs) for needs in self.check.alternatives]
-        return self.since <= release < self.until and (any(asks) or not asks)
-
-
-def _rows(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (heading, method, path) of each call in a table."""
-    heading = ""
-    for line in text.strip().splitlines():
-        if not line.startswith(" "):
-            heading = line
-            continue
-        *methods, path = line.split()
-        for each in [path.replace("{kind}", kind) for kind in ("qemu", "lxc")] if "{kind}" in path else [path]:
-            for method in methods:
-                yield heading, method, each
-
 
 @cache
 def writes(release: Release) -> tuple[Write, ...]:
     """Return every write of the release whose permission check can be seen from outside."""
-    found = []
-    for heading, method, path in _rows(_WRITES):
-        match = _HEADING.match(heading)
-        if not match:
-            raise ValueError(f"{heading!r} heads no releases")
-        since, until = (
-            (int(match[at]), int(match[at + 1])) if match[at] else default
-            for at, default in ((1, (0, 0)), (3, (99, 0)))
-        )
-        write = Write(method, path, parse_check(match[5], release), since, until)
-        if write.exists_in(release):
-            found.append(write)
-    return tuple(found)
+    return tuple(
+        Write(found.method, found.path, found.check, found.since, found.until) for found in methods(_WRITES, release)
+    )
 
 
 def not_provable() -> dict[tuple[str, str], str]:
     """Return the calls (method, path) that no probe can tell anything about, each with the reason."""
-    return {(method, path): heading for heading, method, path in _rows(_NOT_PROVABLE)}
+    return {(method, path): heading for heading, method, path in rows(_NOT_PROVABLE)}
