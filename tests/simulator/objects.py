@@ -35,6 +35,7 @@ class Node:
     updates: list[Json] = field(default_factory=list)  # packages, as /nodes/N/apt/update lists them
     subscription: Json = field(default_factory=dict)  # what a node with a subscription answers
     certificates: list[Json] = field(default_factory=list)  # instead of the usual ones
+    config: Json = field(default_factory=dict)  # what /nodes/N/config answers
 
     def __post_init__(self) -> None:
         if self.answers not in ANSWERS:

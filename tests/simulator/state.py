@@ -38,6 +38,8 @@ class State:
         self.passwords: dict[str, str] = {}
         self.secrets: dict[str, str] = {}
         self.realms: dict[str, Realm] = {}
+        self.tfa: dict[str, Json] = {}  # userid -> his second factors, as a row of /access/tfa has them
+        self.options: Json = {}  # of datacenter.cfg, as /cluster/options answers them
         self.nodes: dict[str, Node] = {}
         self.guests: dict[int, Guest] = {}
         self.storages: dict[str, Storage] = {}
@@ -68,6 +70,8 @@ class State:
             "pam": Realm("pam", "pam", "Linux PAM standard authentication"),
             "pve": Realm("pve", "pve", "Proxmox VE authentication server"),
         }
+        self.tfa = {}
+        self.options = {"description": "", "mac_prefix": "BC:24:11", "keyboard": "de"}
         names = [self.size.node, *(f"{self.size.node}-{number}" for number in range(2, self.size.nodes + 1))]
         self.nodes = {name: Node(name, f"192.168.40.{number}") for number, name in enumerate(names, 2)}
         self.nodes[names[0]].cpus = 2
@@ -185,6 +189,8 @@ class State:
             "passwords": dict(sorted(self.passwords.items())),
             "secrets": dict(sorted(self.secrets.items())),
             "realms": [as_row(realm) for unused, realm in sorted(self.realms.items())],
+            "tfa": [{"userid": userid, **copied(row)} for userid, row in sorted(self.tfa.items())],
+            "options": copied(self.options),
             "nodes": [as_row(node) for node in self.nodes.values()],
             "guests": [as_row(guest) for unused, guest in sorted(self.guests.items())],
             "storages": [as_row(storage) for unused, storage in sorted(self.storages.items())],
@@ -205,7 +211,8 @@ class State:
         As soon as one of users, tokens, groups, roles, pools and acl is given, all of them are replaced. A token may
         carry its ``secret`` and a user his ``password``. ``nodes``, ``guests``, ``storages``, ``tasks`` and ``log``
         are lists of what ``objects.py`` describes, ``sdn`` has lists of ``zones``, ``controllers`` and ``vnets``, and
-        ``ha`` lists of ``groups`` and ``rules``, as PVE answers them. For ``firewall`` see ``Firewall.load``.
+        ``ha`` lists of ``groups`` and ``rules``, as PVE answers them. So are ``tfa``, the rows of /access/tfa, and
+        ``options``, those of the datacenter. For ``firewall`` see ``Firewall.load``.
         """
         if any(kind in data for kind in ("users", "tokens", "groups", "roles", "pools", "acl")):
             self.access = UserConfig.load(data)
@@ -223,6 +230,9 @@ class State:
                 self.secrets[token["tokenid"]] = token["secret"]
         if "realms" in data:
             self.realms = {row["realm"]: Realm(**row) for row in data["realms"]}
+        if "tfa" in data:
+            self.tfa = {row.pop("userid"): row for row in copied(data["tfa"])}
+        self.options = copied(data.get("options", self.options))
         self._load_objects(data)
         if "firewall" in data:
             self.firewall.load(data["firewall"])

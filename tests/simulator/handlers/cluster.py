@@ -20,6 +20,7 @@ from .sdn import resource_rows as network_rows
 from .storage import resource_row as storage_row
 
 _FIRST_VMID = 100
+_OPEN_OPTIONS = ("console", "tag-style")  # of the datacenter, what everybody is told
 
 index("/", "version", "cluster", "nodes", "storage", "access", "pools")
 index(
@@ -161,10 +162,9 @@ def read_options(call: Call) -> dict[str, Any]:
     for vmid, own in call.state.derived("tags", lambda: _tags(call.state)):
         if visible(vmid):
             tags |= own
-    found: dict[str, Any] = {"allowed-tags": sorted(tags)}
-    if call.rights.has_all(call.caller, "/", ["Sys.Audit"]):
-        found.update(description="", mac_prefix="BC:24:11", keyboard="de")
-    return found
+    sees_all = call.rights.has_all(call.caller, "/", ["Sys.Audit"])
+    options = call.state.options.items()
+    return {"allowed-tags": sorted(tags)} | {n: value for n, value in options if sees_all or n in _OPEN_OPTIONS}
 
 
 def _tags(state: State) -> list[tuple[int, frozenset[str]]]:

@@ -46,7 +46,8 @@ def read_hosts(call: Call) -> dict[str, str]:
 
 @route("GET", "/nodes/{node}/config")
 def read_node_config(call: Call) -> dict[str, Any]:
-    return {}
+    asked = call.get("property")
+    return {name: value for name, value in call.node.config.items() if asked in (None, name)}
 
 
 def _interfaces(call: Call) -> list[dict[str, Any]]:

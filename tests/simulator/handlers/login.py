@@ -98,10 +98,17 @@ def list_realms(call: Call) -> list[dict[str, Any]]:
             "realm": realm.realm,
             "type": realm.type,
             **({"comment": realm.comment} if realm.comment else {}),
-            **{name: realm.options[name] for name in ("default", "tfa") if name in realm.options},
+            **({"default": realm.options["default"]} if "default" in realm.options else {}),
+            **({"tfa": kind} if (kind := second_factor(realm)) else {}),
         }
         for realm in call.state.realms.values()
     ]
+
+
+def second_factor(realm: Realm) -> str | None:
+    """Return the kind of second factor that a realm asks of all its users: oath or yubico."""
+    found = re.search(r"(?:\A|,)(?:type=)?(oath|yubico)(?:,|\Z)", str(realm.options.get("tfa", "")))
+    return found[1] if found else None
 
 
 @route("GET", "/access/domains/{realm}")

@@ -9,6 +9,7 @@ from ..errors import ApiError, Failure, Forbidden, ParameterError
 from ..userconfig import TokenRow, UserConfig, UserRow
 from ..verify import split_list, split_userid
 from . import Call, route
+from .login import second_factor
 
 _FIELDS = ("firstname", "lastname", "email", "comment", "keys")
 _SEERS = ["User.Modify", "Sys.Audit"]
@@ -31,17 +32,23 @@ def shown_token(row: TokenRow) -> dict[str, Any]:
     return {**found, "comment": row.comment} if row.comment else found
 
 
+def _visible(call: Call) -> set[str] | None:
+    """Return the users whom the caller may see in lists: himself and the members of some groups. None: everybody."""
+    rights, caller = call.rights, call.caller
+    if rights.has_any(caller, "/access/groups", _SEERS):
+        return None
+    return rights.members_of(rights.groups_with_any(caller, _SEERS)) | {caller}
+
+
 @route("GET", "/access/users")
 def list_users(call: Call) -> list[dict[str, Any]]:
-    rights, config = call.rights, call.state.access
-    sees_all = rights.has_any(call.caller, "/access/groups", _SEERS)
-    visible = rights.members_of(rights.groups_with_any(call.caller, _SEERS)) | {call.caller}
+    config, visible = call.state.access, _visible(call)
     tokens: dict[str, list[dict[str, Any]]] = {}
     for (owner, name), token in sorted(config.tokens.items()):
         tokens.setdefault(owner, []).append({"tokenid": name, **shown_token(token)})
     found = []
     for userid, row in sorted(config.users.items()):
-        if not (sees_all or userid in visible):
+        if not (visible is None or userid in visible):
             continue
         if "enabled" in call and bool(row.enable) != call.flag("enabled"):
             continue
@@ -49,6 +56,8 @@ def list_users(call: Call) -> list[dict[str, Any]]:
         realm = call.state.realms.get(userid.rpartition("@")[2])
         if realm:
             entry["realm-type"] = realm.type
+        if call.release >= (8, 0):
+            entry.update(_locks(call.state.tfa.get(userid, {})))
         if call.flag("full"):
             entry["groups"] = ",".join(sorted(row.groups))
             entry["tokens"] = tokens.get(userid)
@@ -130,35 +139,72 @@ def delete_user(call: Call) -> None:
         config.acl = {key: flag for key, flag in config.acl.items() if (key.kind, key.ugid) != ("user", userid)}
         config.tokens = {key: token for key, token in config.tokens.items() if key[0] != userid}
     call.state.passwords.pop(userid, None)
+    call.state.tfa.pop(userid, None)
+
+
+# -- second factors: what is told of them. Log-ins do not ask for any. ---------------------------------------------
+
+
+def _locks(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("totp-locked", "tfa-locked-until") if row.get(name)}
+
+
+def _factors(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a user's factors. That one is enabled goes without saying, and so does an empty description."""
+    silent = {"enable": (1, True), "description": ("",)}
+    return [
+        {name: value for name, value in entry.items() if value not in silent.get(name, ())}
+        for entry in row.get("entries", [])
+    ]
 
 
 @route("PUT", "/access/users/{userid}/unlock-tfa")
 def unlock_tfa(call: Call) -> int:
+    """Unlock a user's factors, and tell whether they were locked."""
     _user(call.state.access, call["userid"])
-    return 0
+    row = call.state.tfa.get(call["userid"], {})
+    locks = _locks(row)
+    for name in locks:
+        del row[name]
+    return int(bool(locks))
 
 
 @route("GET", "/access/users/{userid}/tfa")
 def read_tfa_types(call: Call) -> dict[str, Any]:
-    row = _user(call.state.access, call["userid"])
-    return {"user": row.keys, "realm": None} if row.keys and not call.flag("multiple") else {}
-
-
-# -- second factors: nobody has any -------------------------------------------------------------------------------
+    userid = call["userid"]
+    _user(call.state.access, userid)
+    found: dict[str, Any] = {}
+    realm = call.state.realms.get(userid.rpartition("@")[2])
+    if realm is None:
+        raise Failure(f"auth domain '{userid.rpartition('@')[2]}' does not exist")
+    if kind := second_factor(realm):
+        found["realm"] = kind
+    if call.flag("multiple"):
+        found["types"] = sorted({entry["type"] for entry in _factors(call.state.tfa.get(userid, {}))})
+    return found
 
 
 @route("GET", "/access/tfa")
 def list_tfa(call: Call) -> list[dict[str, Any]]:
-    return []
+    """Return those who have factors, as far as the caller may see such users."""
+    visible = _visible(call)
+    return [
+        {"userid": userid, "entries": _factors(row), **_locks(row)}
+        for userid, row in sorted(call.state.tfa.items())
+        if visible is None or userid in visible
+    ]
 
 
 @route("GET", "/access/tfa/{userid}")
 def list_user_tfa(call: Call) -> list[dict[str, Any]]:
-    return []
+    return _factors(call.state.tfa.get(call["userid"], {}))
 
 
 @route("GET", "/access/tfa/{userid}/{id}")
-def read_tfa(call: Call) -> None:
+def read_tfa(call: Call) -> dict[str, Any]:
+    for entry in _factors(call.state.tfa.get(call["userid"], {})):
+        if entry["id"] == call["id"]:
+            return entry
     raise ApiError(404, f"no such tfa entry '{call['id']}'\n")
 
 
