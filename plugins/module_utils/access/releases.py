@@ -140,6 +140,22 @@ def privileges(release: Release) -> frozenset[str]:
 
 
 @cache
+def every_privilege() -> frozenset[str]:
+    """Return the names of all privileges that any release knows."""
+    return frozenset(_PRIVILEGES)
+
+
+# Privileges that read more than settings and states: logs, and files inside of guests.
+READS_MORE = frozenset({"Sys.Syslog", "VM.GuestAgent.FileRead"})
+
+
+@cache
+def reading_privileges(release: Release) -> frozenset[str]:
+    """Return the privileges with which nothing can be changed, those that read logs and files apart."""
+    return frozenset(name for name in privileges(release) if name.endswith(".Audit"))
+
+
+@cache
 def builtin_roles(release: Release) -> Mapping[str, frozenset[str]]:
     """Return the roles that PVE makes itself, each with its privileges in that release."""
     known = privileges(release)

@@ -28,7 +28,9 @@ class NotInSnapshot(PveError):
 
 
 class Source(Protocol):
-    """Whatever answers an audit's questions."""
+    """Whatever answers an audit's questions. ``requests`` counts those that went to PVE."""
+
+    requests: int
 
     @property
     def release(self) -> Release: ...

@@ -1,0 +1,113 @@
+"""An audit: what a policy says, held against a cluster or its snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..access.model import AccessState
+from . import assertions, drift, hygiene
+from .assertions import Outcome
+from .document import Policy
+from .findings import LEVELS, Finding, Gap, Judgement, except_, in_order
+from .logs import AccessLogs
+from .observe import Observed, look
+from .sources import Source
+
+PASS, FAIL, INCOMPLETE = "pass", "fail", "incomplete"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What came of an audit.
+
+    ``after`` is the state of access that the policy means, None where it does not speak of access.
+    """
+
+    policy: Policy
+    observed: Observed
+    findings: tuple[Finding, ...]
+    excepted: tuple[Finding, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    notes: tuple[str, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    after: AccessState | None = None
+    requests: int = 0
+
+    def status(self, fail_on: str) -> str:
+        """Return pass, fail or incomplete: it fails on findings of the level ``fail_on`` (or "never") and above.
+
+        What could not be seen never counts as passed.
+        """
+        if fail_on in LEVELS and any(LEVELS.index(one.level) >= LEVELS.index(fail_on) for one in self.findings):
+            return FAIL
+        return INCOMPLETE if self.gaps else PASS
+
+    def counts(self) -> dict[str, int]:
+        """Return how many findings there are of each level."""
+        return {level: sum(one.level == level for one in self.findings) for level in reversed(LEVELS[1:])}
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the audit as module results show it."""
+        return {
+            "findings": [one.as_data() for one in self.findings],
+            "excepted": [one.as_data() for one in self.excepted],
+            "incomplete": [gap.as_data() for gap in self.gaps],
+            "notes": list(self.notes),
+            "assertions": [one.as_data() for one in self.outcomes],
+            "counts": self.counts(),
+            "release": "{}.{}".format(*self.observed.access.release),
+            "caller": self.observed.access.caller,
+            "requests": self.requests,
+        }
+
+
+def audit(
+    source: Source,
+    policy: Policy,
+    now: float,
+    *,
+    confirm: bool = True,
+    guests: bool = False,
+    logs: AccessLogs | None = None,
+) -> Audit:
+    """Hold a policy against what a source says.
+
+    ``confirm`` has PVE itself confirm assertions, ``guests`` looks at the firewall of every guest, and ``logs`` are
+    what tells when tokens were used. Raises PveError where PVE does not answer, OptionError where the policy
+    contradicts itself.
+    """
+    observed = look(source, policy, now, guests=guests)
+    judgement = Judgement(policy.hygiene.levels, gaps=list(observed.gaps))
+    after = drift.judge(observed, policy, judgement)
+    outcomes = assertions.judge(observed, policy, judgement, source if confirm else None)
+    hygiene.judge(observed, policy, judgement, logs)
+    findings, excepted, over, unused = except_(judgement.findings, policy.exemptions, now)
+    of_exceptions = Judgement(policy.hygiene.levels)
+    for exemption in over:
+        of_exceptions.find(
+            "exception_over",
+            str(exemption),
+            exemption.path if exemption.path != "*" else "",
+            f"The exception '{exemption}' ({exemption.reason}) is over, and what it excepted is still there.",
+            fix="Put it right, or give the exception another end.",
+        )
+    for exemption in unused:
+        of_exceptions.find(
+            "exception_unused",
+            str(exemption),
+            exemption.path if exemption.path != "*" else "",
+            f"The exception '{exemption}' ({exemption.reason}) covers nothing.",
+            fix="Take it out of the policy.",
+        )
+    return Audit(
+        policy,
+        observed,
+        tuple(in_order([*findings, *of_exceptions.findings])),
+        tuple(in_order(excepted)),
+        tuple(judgement.gaps),
+        tuple(judgement.notes),
+        tuple(outcomes),
+        after,
+        source.requests,
+    )

@@ -1,0 +1,294 @@
+"""What an audit looks at: all of access, and of the rest what its rules take, with a note of what cannot be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+from ..access.document import Document as AccessDocument
+from ..access.model import AccessState
+from ..access.observe import View as AccessView
+from ..access.observe import held_below, observe
+from ..access.permissions import Evaluator
+from ..client.errors import ApiError, TransportError
+from ..facts.ask import Ask
+from ..firewall.model import Ruleset
+from ..firewall.observe import View as FirewallView
+from ..firewall.scope import DATACENTER, GROUP, GUEST, NODE, VNET, WITH_OBJECTS, Scope, base_path, rules_path
+from . import catalogue
+from .document import Policy
+from .findings import Gap
+from .sources import FACTORS, RESOURCES, USERS, NotInSnapshot, Source
+
+T = TypeVar("T")
+Rows = tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What one place of the firewall holds, in full."""
+
+    scope: Scope
+    rules: Ruleset
+
+    @property
+    def on(self) -> bool:
+        """Whether the firewall is switched on there. A node's is unless somebody switches it off."""
+        default = 1 if self.scope.kind == NODE else 0
+        return str(self.rules.options.get("enable", default)) != "0"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A cluster as an audit sees it.
+
+    ``rows`` are the cluster's resources. ``factors`` has the second factors by userid, ``realms`` the rows of the
+    realms by name, ``certificates`` those of each node, ``places`` the firewall by place; what was not read, because
+    no rule takes it or because it could not be, is None or not there. ``gaps`` says what could not be read.
+    """
+
+    access: AccessView
+    firewall: FirewallView
+    now: float
+    rows: Rows = ()
+    realms: Mapping[str, Mapping[str, Any]] | None = None
+    factors: Mapping[str, Mapping[str, Any]] | None = None
+    certificates: Mapping[str, Rows] = field(default_factory=dict)
+    places: Mapping[Scope, Place] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
+    # The rows of the list of users, for what is not part of a user's state (legacy second factors, locks).
+    users: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def state(self) -> AccessState:
+        return self.access.state
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        return Evaluator(self.state)
+
+    def names(self, kind: str) -> frozenset[str]:
+        """Return the names of all resources of a kind: node, storage, pool."""
+        key = {"node": "node", "storage": "storage", "pool": "pool"}[kind]
+        return frozenset(str(row[key]) for row in self.rows if row.get("type") == kind)
+
+    @cached_property
+    def guests(self) -> Mapping[int, Mapping[str, Any]]:
+        """The guests that the caller sees, by number."""
+        return {int(row["vmid"]): row for row in self.rows if "vmid" in row}
+
+    def sees_all(self, path: str, *any_of: str) -> bool:
+        """Tell whether the caller holds one of some privileges on all below a path."""
+        return held_below(self.access.rights, path, *any_of, acl_paths=self.state.acl_paths)
+
+
+def look(source: Source, policy: Policy, now: float, *, guests: bool = False) -> Observed:
+    """Read what the policy and its rules take; with ``guests``, the firewall of every guest too.
+
+    Raises PveError where PVE does not answer at all, or not to this caller. What is merely hidden becomes a gap.
+    """
+    parts = catalogue.needed(policy.hygiene.levels)
+    if guests:
+        parts |= {catalogue.GUESTS}
+    return _Look(source, now).run(policy.access or AccessDocument(), parts)
+
+
+def survey(source: Source, now: float, *, guests: bool = True) -> Observed:
+    """Read everything that an audit of whatever policy can take."""
+    parts = frozenset(
+        (catalogue.REALMS, catalogue.FACTORS, catalogue.FIREWALL, catalogue.NODES, catalogue.CERTIFICATES)
+    ) | (frozenset((catalogue.GUESTS,)) if guests else frozenset())
+    return _Look(source, now, everything=True).run(AccessDocument(), parts)
+
+
+class _Look:
+    def __init__(self, source: Source, now: float, *, everything: bool = False) -> None:
+        self.source = source
+        self.now = now
+        # Read also what nothing depends on as things stand: a firewall's rules while it is switched off, say.
+        self.everything = everything
+        self.gaps: list[Gap] = []
+
+    def run(self, wanted: AccessDocument, parts: frozenset[str]) -> Observed:
+        access = observe(self.source, wanted, self.now, guests_too=True)
+        rows = tuple(self.source.get(RESOURCES))
+        self._judge_access(access)
+        if self.everything:
+            self._all_pools(access)
+        firewall = FirewallView(self.source)
+        observed = Observed(access, firewall, self.now, rows)
+        realms = self._tried("realms", "/access/domains") if catalogue.REALMS in parts else None
+        factors = self._factors(access) if catalogue.FACTORS in parts else None
+        return replace(
+            observed,
+            realms=None if realms is None else {str(row["realm"]): row for row in realms},
+            factors=factors,
+            certificates=self._certificates(observed) if catalogue.CERTIFICATES in parts else {},
+            places=self._places(observed, parts),
+            gaps=tuple(self.gaps),
+            users={str(row["userid"]): row for row in self.source.get(USERS, {"full": 1})},
+        )
+
+    # -- access --------------------------------------------------------------------------------------------------------
+
+    def _judge_access(self, access: AccessView) -> None:
+        """Write down which lists may have left something out."""
+        lists = {
+            "users": ("users and tokens", "Sys.Audit or User.Modify on /access/groups"),
+            "groups": ("groups", "Sys.Audit on /access/groups, propagated"),
+            "acl": ("ACL entries", "Sys.Audit on /access"),
+        }
+        if any(path.startswith("/pool") for path in access.state.acl_paths):
+            lists["pools"] = ("pools and their members", "Pool.Audit on /pool, propagated")
+        for kind, (named, needed) in lists.items():
+            if kind not in access.complete:
+                self._gap(
+                    named, f"{access.caller} may not see all of them, and PVE does not say which are left out.", needed
+                )
+
+    def _all_pools(self, access: AccessView) -> None:
+        """Read what may be asked about pools later: what is noted about each, and its members."""
+        self._tried("pools", "/pools")
+
+    def _factors(self, access: AccessView) -> Mapping[str, Mapping[str, Any]] | None:
+        rows = self._tried("second factors", FACTORS)
+        # The list is filtered as that of the users is, which is judged already.
+        return None if rows is None else {str(row["userid"]): row for row in rows}
+
+    # -- nodes ---------------------------------------------------------------------------------------------------------
+
+    def _certificates(self, observed: Observed) -> Mapping[str, Rows]:
+        found = {}
+        for node in self._nodes(observed, "certificates"):
+            rows = self._tried(f"certificates of {node}", f"/nodes/{node}/certificates/info")
+            if rows is not None:
+                found[node] = tuple(rows)
+        return found
+
+    def _nodes(self, observed: Observed, what: str) -> list[str]:
+        """Return the nodes that answer; the others are a gap."""
+        rows = sorted((row for row in observed.rows if row.get("type") == "node"), key=lambda row: str(row["node"]))
+        for row in rows:
+            if row.get("status") == "offline":
+                self.gaps.append(
+                    Gap(f"{what} of {row['node']}", "The node is offline.", "Audit again when it is back.")
+                )
+        return [str(row["node"]) for row in rows if row.get("status") != "offline"]
+
+    # -- firewall ------------------------------------------------------------------------------------------------------
+
+    def _places(self, observed: Observed, parts: frozenset[str]) -> Mapping[Scope, Place]:
+        places: dict[Scope, Place] = {}
+        if catalogue.FIREWALL not in parts and catalogue.GUESTS not in parts:
+            return places
+        view, rights = observed.firewall, observed.access.rights
+        if "Sys.Audit" not in rights.get("/", {}):
+            self._gap("the datacenter's firewall", f"{observed.access.caller} may not read it.", "Sys.Audit on /")
+            return places
+        cluster = self._place(view, DATACENTER)
+        if cluster is None:
+            return places
+        places[DATACENTER] = cluster
+        if not (cluster.on or self.everything):
+            return places
+        scopes: list[Scope] = []
+        if catalogue.NODES in parts:
+            scopes += [Scope(NODE, node) for node in self._nodes(observed, "firewall")]
+        if catalogue.GUESTS in parts:
+            scopes += self._guests(observed)
+        if self.everything:
+            scopes += self._vnets(observed)
+        self.source.prefetch([ask for scope in scopes for ask in _asks(view, scope)])
+        for scope in scopes:
+            place = self._place(view, scope)
+            if place is not None:
+                places[scope] = place
+        return places
+
+    def _guests(self, observed: Observed) -> list[Scope]:
+        if not observed.sees_all("/vms", "VM.Audit"):
+            self._gap(
+                "guests' firewalls", f"{observed.access.caller} may not see all guests.", "VM.Audit on /vms, propagated"
+            )
+        down = set(observed.access.nodes_down)
+        scopes = []
+        for vmid, row in sorted(observed.guests.items()):
+            if row["node"] in down:
+                self.gaps.append(
+                    Gap(
+                        f"firewall of guest {vmid}",
+                        f"Its node {row['node']} is offline.",
+                        "Audit again when it is back.",
+                    )
+                )
+            else:
+                scopes.append(Scope(GUEST, str(vmid)))
+        return scopes
+
+    def _vnets(self, observed: Observed) -> list[Scope]:
+        if observed.access.release < (8, 3):
+            return []
+        rows = self._tried("vnets", "/cluster/sdn/vnets")
+        return [Scope(VNET, str(row["vnet"])) for row in rows or ()]
+
+    def _place(self, view: FirewallView, scope: Scope) -> Place | None:
+        """Read one place in full; of a datacenter whose firewall is off, only the options unless all is wanted."""
+        name = "the datacenter" if scope == DATACENTER else str(scope)
+        options = self._try(f"firewall options of {name}", lambda: view.options(scope))
+        if options is None:
+            return None
+        place = Place(scope, Ruleset(options))
+        if scope == DATACENTER and not (place.on or self.everything):
+            return place
+        ruleset = self._try(f"firewall of {name}", lambda: read_ruleset(self.source, view, scope))
+        return None if ruleset is None else Place(scope, ruleset)
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    def _tried(self, what: str, path: str) -> Any:
+        return self._try(what, lambda: self.source.get(path))
+
+    def _try(self, what: str, ask: Callable[[], T]) -> T | None:
+        """Return an answer; where PVE refuses it or a snapshot does not have it, None, and that is a gap."""
+        try:
+            return ask()
+        except TransportError:
+            raise
+        except (ApiError, NotInSnapshot) as error:
+            self.gaps.append(Gap(what, error.message, error.hint))
+            return None
+
+    def _offline(self, what: str, node: Any) -> None:
+        self.gaps.append(Gap(what, f"The node {node} is offline.", "Audit again when it is back."))
+
+    def _gap(self, what: str, reason: str, needed: str) -> None:
+        self.gaps.append(Gap(what, reason, f"Give it {needed}."))
+
+
+def read_ruleset(source: Source, view: FirewallView, scope: Scope) -> Ruleset:
+    """Read all that a place holds: options, rules, aliases, IP sets with entries, security groups with rules."""
+    aliases, sets, groups = {}, {}, {}
+    if scope.kind in WITH_OBJECTS:
+        base = view.base(scope)
+        aliases = view.aliases(scope)
+        sets = view.sets(scope)
+        source.prefetch([Ask("audit", f"{base}/ipset/{name}") for name in sets])
+        sets = {name: replace(found, entries=view.entries(scope, name)) for name, found in sets.items()}
+    if scope == DATACENTER:
+        groups = view.groups()
+        source.prefetch([Ask("audit", base_path(Scope(GROUP, name))) for name in groups])
+        groups = {name: replace(group, rules=view.rules(Scope(GROUP, name))) for name, group in groups.items()}
+    return Ruleset(view.options(scope), view.rules(scope), aliases, sets, groups)
+
+
+def _asks(view: FirewallView, scope: Scope) -> Iterable[Ask]:
+    """Return the first questions about a place."""
+    base = view.base(scope)
+    node = scope.id if scope.kind == NODE else None
+    parts = ("aliases", "ipset") if scope.kind in WITH_OBJECTS else ()
+    yield Ask("audit", f"{base}/options", (), node)
+    yield Ask("audit", rules_path(scope, base), (), node)
+    for part in parts:
+        yield Ask("audit", f"{base}/{part}")
