@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Callable, Protocol, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
@@ -21,10 +22,12 @@ from .firewall.document import parse_document
 from .firewall.spec import GUARD, PLACES
 from .firewall.task import FirewallTask
 from .firewall.wanted import Document as FirewallDocument
+from .local_files import file_change, write_text
 from .reconcile import Change, Plan, is_out_of_reach, reconcile
 
 Options = dict[str, Any]
 Params = Mapping[str, Any]
+Connect = Callable[[], Client]
 T = TypeVar("T")
 
 
@@ -127,19 +130,89 @@ def _naming_tokens(wanted: Document, error: PveError) -> str:
     return f"Token{'s' if len(tokens) > 1 else ''} {', '.join(tokens[:MOST_NAMED])}{more}: {said}"
 
 
+@dataclass(frozen=True)
+class TextFile:
+    """A text for a file on this side: see ``local_files``. ``kind`` is what results call it, such as report."""
+
+    kind: str
+    path: str
+    text: str
+    mode: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a module that changes nothing in PVE.
+
+    ``failure`` says why the task failed, empty if it did not. ``files`` are texts to write, whether it did or not.
+    """
+
+    result: Params
+    failure: str = ""
+    files: tuple[TextFile, ...] = ()
+
+
 def run_reader(options: Options, work: Callable[[Params, Client], tuple[Params, str]], **rules: Any) -> None:
     """Run a module that changes nothing: ``work`` returns the result, and why the task failed (empty if it did not)."""
+
+    def outcome(params: Params, ask: Connect) -> Outcome:
+        result, failure = work(params, ask())
+        return Outcome(result, failure)
+
+    run_writer(options, outcome, **rules)
+
+
+def run_writer(options: Options, work: Callable[[Params, Connect], Outcome], **rules: Any) -> None:
+    """Run a module that changes nothing in PVE, but may write files on this side.
+
+    ``work`` gets a function that connects, and calls it only if it takes PVE at all.
+    """
     module = make_module(options, **rules)
+    clients: list[Client] = []
+
+    def ask() -> Client:
+        clients.append(connect(module))
+        return clients[-1]
+
+    outcome = Outcome({})
     try:
-        with connect(module) as client:
-            result, failure = work(module.params, client)
-            for said in client.warnings:
-                module.warn(said)
+        try:
+            outcome = work(module.params, ask)
+        finally:
+            for client in clients:
+                client.close()
+        plan = _reconciled(module, _Files(outcome.files))
     except PveError as error:
         module.fail_json(msg=str(error))
-    if failure:
-        module.fail_json(msg=failure, changed=False, **result)
-    module.exit_json(changed=False, **result)
+    for client in clients:
+        for said in client.warnings:
+            module.warn(said)
+    returned: Options = {"changed": plan.changed, **outcome.result}
+    if outcome.files:
+        returned["written"] = [change.id for change in plan.changes]
+        if module._diff:
+            returned["diff"] = plan.diff()
+    if outcome.failure:
+        module.fail_json(msg=outcome.failure, **returned)
+    module.exit_json(**returned)
+
+
+class _Files:
+    """Texts, as a task: what differs is written."""
+
+    def __init__(self, files: tuple[TextFile, ...]) -> None:
+        self._files = {one.path: one for one in files}
+
+    def observe(self) -> None:
+        """Nothing is looked at before it is planned."""
+
+    def plan(self, _view: None) -> Plan:
+        changes = [file_change(one.kind, one.path, one.text) for one in self._files.values()]
+        return Plan(tuple(change for change in changes if change is not None))
+
+    def perform(self, change: Change) -> None:
+        one = self._files[change.id]
+        write_text(one.path, one.text, mode=one.mode)
 
 
 def one_object(name: str, kind: str, key: str) -> Callable[[Params, Plan, AccessTask], Params]:
@@ -165,8 +238,12 @@ def one_of_place(name: str, kind: str) -> Callable[[Params, Plan], Params]:
 
 
 def _carry_out(module: AnsibleModule, client: Client, task: Task[T], result: Callable[[Plan], Params]) -> None:
-    plan = reconcile(task.observe, task.plan, task.perform, dry_run=module.check_mode)
+    plan = _reconciled(module, task)
     _exit(module, client, plan, result(plan))
+
+
+def _reconciled(module: AnsibleModule, task: Task[T]) -> Plan:
+    return reconcile(task.observe, task.plan, task.perform, dry_run=module.check_mode)
 
 
 def _exit(module: AnsibleModule, client: Client, plan: Plan, result: Params) -> None:
