@@ -322,9 +322,8 @@ _SHOWN = """
     /cluster/sdn/controllers
 /sdn/dns/{dns} SDN.Audit|SDN.Allocate
     /cluster/sdn/dns
-[9.0-] /sdn/fabrics/{fabric} SDN.Audit
-    /cluster/resources
 [9.0-] /sdn/fabrics/{fabric} SDN.Audit|SDN.Allocate
+    /cluster/resources
     /cluster/sdn/fabrics/all
     /cluster/sdn/fabrics/fabric
 [9.0-] /sdn/fabrics/{fabric} SDN.Audit|SDN.Allocate + /nodes/{node} Sys.Audit|Sys.Modify
@@ -363,9 +362,9 @@ _SHOWN = """
     /storage
 /vms/{job_guest} VM.Audit
     /cluster/replication/{id}
+    /nodes/{node}/replication/{id}/status
 /vms/{job_guest} VM.Audit or /nodes/{node} Sys.Audit
     /nodes/{node}/replication/{id}/log
-    /nodes/{node}/replication/{id}/status
 /vms/{vmid} VM.Audit
     /cluster/replication
     /cluster/resources
