@@ -20,6 +20,23 @@ from .model import NO_ACCESS, ROOT, AccessState, Entry, Group, Pool, Principal, 
 from .observe import View
 from .permissions import Evaluator
 
+# What a refusal comes from: what the document says, what is there now, or a list that the caller does not see in full.
+POLICY, STATE, UNSEEN = "policy", "state", "unseen"
+
+
+class Refusal(OptionError):
+    """A reason not to do what a document says. ``about`` is what it speaks of, such as ``role Ops``; maybe at a path.
+
+    ``cause`` is one of POLICY, STATE and UNSEEN; ``unseen`` is the kind of list that is not seen in full.
+    """
+
+    def __init__(self, message: str, hint: str, about: str, path: str, cause: str, unseen: str = "") -> None:
+        super().__init__(message, hint)
+        self.about = about
+        self.path = path
+        self.cause = cause
+        self.unseen = unseen
+
 
 @dataclass
 class Target:
@@ -28,7 +45,7 @@ class Target:
     base: AccessState  # the observed state, with what an earlier task would have made
     state: AccessState
     assumed: list[str] = field(default_factory=list)
-    problems: list[OptionError] = field(default_factory=list)
+    problems: list[Refusal] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     # The ACL entries that the document asks for.
@@ -38,9 +55,15 @@ class Target:
     # Entries under which hiding inherited rights is meant.
     may_hide: set[Entry] = field(default_factory=set)
 
-    def refuse(self, message: str, hint: str = "") -> None:
-        """Note a reason not to do any of it. All of them are told at once."""
-        self.problems.append(OptionError(message, hint))
+    def refuse(
+        self, message: str, hint: str = "", *, about: str = "", path: str = "", cause: str = POLICY, unseen: str = ""
+    ) -> None:
+        """Note a reason not to do any of it (see ``Refusal``). All of them are told at once."""
+        self.problems.append(Refusal(message, hint, about, path, cause, unseen))
+
+    def refused(self, about: str) -> bool:
+        """Tell whether something was refused already, so that what follows from it need not be told."""
+        return any(one.about == about for one in self.problems)
 
 
 def make_target(view: View, wanted: Document) -> Target:
@@ -135,15 +158,19 @@ def _must_be_seen(target: Target, view: View, kind: str, what: str) -> bool:
     target.refuse(
         f"Whether {what} exists cannot be known: {view.caller} does not see all {kind}, and PVE does not say so.",
         f"Give it {needed}.",
+        about=what,
+        cause=UNSEEN,
+        unseen=kind,
     )
     return False
 
 
 def _role(target: Target, view: View, spec: RoleSpec) -> None:
     old = target.base.roles.get(spec.roleid)
+    about = f"role {spec.roleid}"
     if spec.state == "absent":
         if old is not None and old.special:
-            target.refuse(f"Role {spec.roleid} is built in and cannot be deleted.")
+            target.refuse(f"Role {spec.roleid} is built in and cannot be deleted.", about=about)
         elif old is not None:
             target.state = target.state.drop("roles", spec.roleid)
         return
@@ -153,15 +180,21 @@ def _role(target: Target, view: View, spec: RoleSpec) -> None:
     known = releases.privileges(view.release)
     for name in sorted(privs - known):
         target.refuse(
-            f"Role {spec.roleid}: PVE {_shown(view.release)} has no privilege {name!r}.", _nearest(name, known)
+            f"Role {spec.roleid}: PVE {_shown(view.release)} has no privilege {name!r}.",
+            _nearest(name, known),
+            about=about,
         )
     if old is not None and old.special:
         if privs != old.privs:
-            target.refuse(f"Role {spec.roleid} is built in and cannot be changed.", "Make a role of your own.")
+            target.refuse(
+                f"Role {spec.roleid} is built in and cannot be changed.", "Make a role of your own.", about=about
+            )
         return
     if old is None:
         if _is_reserved(view, spec.roleid):
-            target.refuse(f"Role {spec.roleid}: names that begin with PVE are reserved.", "Choose another name.")
+            target.refuse(
+                f"Role {spec.roleid}: names that begin with PVE are reserved.", "Choose another name.", about=about
+            )
         twin = next((name for name in view.state.roles if name.lower() == spec.roleid.lower()), None)
         if twin and view.state.roles[twin].special:
             target.warnings.append(f"Role {spec.roleid} differs from the built-in role {twin} only by its case.")
@@ -209,12 +242,16 @@ def _user(target: Target, view: View, spec: UserSpec) -> None:
         target.refuse(
             f"User {spec.userid}: there is no realm {realm!r}; PVE would make the user all the same.",
             f"Realms here: {', '.join(sorted(view.state.realms))}.",
+            about=f"user {spec.userid}",
         )
         return
     was = target.state.users.get(spec.userid) or User(spec.userid)
     for group in sorted((spec.groups or frozenset()) - set(target.state.groups)):
         if group in target.base.groups or "groups" in view.complete:
-            target.refuse(f"User {spec.userid}: group {group} is to be absent, so nobody can be in it.")
+            target.refuse(
+                f"User {spec.userid}: group {group} is to be absent, so nobody can be in it.",
+                about=f"user {spec.userid}",
+            )
     groups = was.groups if spec.groups is None else (spec.groups | was.groups if spec.append else spec.groups)
     target.state = target.state.put(
         "users",
@@ -256,8 +293,12 @@ def _token(target: Target, view: View, spec: TokenSpec) -> None:
         if old is not None:
             target.state = target.state.drop("tokens", spec.tokenid)
         return
+    about = f"token {spec.tokenid}"
     if owner_of(spec.tokenid) not in target.state.users:
-        target.refuse(f"Token {spec.tokenid}: its user is to be deleted.", "A token goes with its user.")
+        if not target.refused(f"user {owner_of(spec.tokenid)}"):
+            target.refuse(
+                f"Token {spec.tokenid}: its user is to be deleted.", "A token goes with its user.", about=about
+            )
         return
     was = old or Token(spec.tokenid)
     expire = _expire(spec.expire, old.expire if old else None, view.now)
@@ -274,6 +315,8 @@ def _token(target: Target, view: View, spec: TokenSpec) -> None:
         target.refuse(
             f"Token {spec.tokenid}: PVE {_shown(view.release)} cannot take a token's comment away (9.1 and later can).",
             "Give another comment.",
+            about=about,
+            cause=STATE,
         )
     target.state = target.state.put("tokens", spec.tokenid, token)
     marker = view.markers.get(spec.tokenid)
@@ -283,6 +326,7 @@ def _token(target: Target, view: View, spec: TokenSpec) -> None:
         target.refuse(
             f"Token {spec.tokenid} would be made and its secret, which PVE shows only once, be lost.",
             "Name a secret_file to keep it in.",
+            about=about,
         )
     _say_if_over(target, view, f"Token {spec.tokenid}", token.expire)
 
@@ -291,8 +335,11 @@ def _pool(target: Target, view: View, spec: PoolSpec) -> None:
     old = target.base.pools.get(spec.poolid)
     if old is None and not _must_be_seen(target, view, "pools", f"pool {spec.poolid}"):
         return
+    about = f"pool {spec.poolid}"
     if "/" in spec.poolid and view.release < (8, 1):
-        target.refuse(f"Pool {spec.poolid}: PVE {_shown(view.release)} has no nested pools (8.1 and later have).")
+        target.refuse(
+            f"Pool {spec.poolid}: PVE {_shown(view.release)} has no nested pools (8.1 and later have).", about=about
+        )
         return
     if spec.state == "absent":
         if old is None:
@@ -301,7 +348,10 @@ def _pool(target: Target, view: View, spec: PoolSpec) -> None:
         if left.vms or left.storage:
             members = [str(vmid) for vmid in sorted(left.vms)] + sorted(left.storage)
             target.refuse(
-                f"Pool {spec.poolid} is not empty: {', '.join(members)}.", "Take its members out first; PVE insists."
+                f"Pool {spec.poolid} is not empty: {', '.join(members)}.",
+                "Take its members out first; PVE insists.",
+                about=about,
+                cause=STATE,
             )
             return
         target.state = target.state.drop("pools", spec.poolid)
@@ -309,7 +359,7 @@ def _pool(target: Target, view: View, spec: PoolSpec) -> None:
     was = old or Pool(spec.poolid)
     vms = was.vms if spec.vms is None else (was.vms | spec.vms if spec.append else spec.vms)
     storage = was.storage if spec.storage is None else (was.storage | spec.storage if spec.append else spec.storage)
-    _refuse_missing_guests(target, view, sorted(vms - was.vms), f"Pool {spec.poolid}", allowed=False)
+    _refuse_missing_guests(target, view, sorted(vms - was.vms), f"Pool {spec.poolid}", about, allowed=False)
     for vmid in sorted(vms - was.vms):
         for other in list(target.state.pools.values()):
             if other.poolid == spec.poolid or vmid not in other.vms:
@@ -318,15 +368,23 @@ def _pool(target: Target, view: View, spec: PoolSpec) -> None:
                 target.refuse(
                     f"Pool {spec.poolid}: guest {vmid} is in pool {other.poolid}.",
                     "A guest is in one pool at the most; allow_move: true moves it.",
+                    about=about,
+                    cause=STATE,
                 )
             elif view.release < (8, 1):
-                target.refuse(f"Pool {spec.poolid}: PVE {_shown(view.release)} cannot move guest {vmid} between pools.")
+                target.refuse(
+                    f"Pool {spec.poolid}: PVE {_shown(view.release)} cannot move guest {vmid} between pools.",
+                    about=about,
+                    cause=STATE,
+                )
             target.state = target.state.put("pools", other.poolid, replace(other, vms=other.vms - {vmid}))
     pool = Pool(spec.poolid, _kept(spec.comment, was.comment), vms, storage)
     target.state = target.state.put("pools", spec.poolid, pool)
 
 
-def _refuse_missing_guests(target: Target, view: View, vmids: Iterable[int], what: str, *, allowed: bool) -> None:
+def _refuse_missing_guests(
+    target: Target, view: View, vmids: Iterable[int], what: str, about: str, *, allowed: bool
+) -> None:
     """Refuse guests that do not exist, where the caller would have seen them."""
     if allowed or view.guests is None or "guests" not in view.complete:
         return
@@ -334,11 +392,16 @@ def _refuse_missing_guests(target: Target, view: View, vmids: Iterable[int], wha
         if vmid not in view.guests:
             target.refuse(
                 f"{what}: there is no guest {vmid}; PVE would accept it all the same.",
-                "allow_missing: true grants access before the guest is made." if what.startswith("ACL") else "",
+                "allow_missing: true grants access before the guest is made." if about == ENTRIES else "",
+                about=about,
+                path=f"/vms/{vmid}" if about == ENTRIES else "",
             )
 
 
 # -- ACL ----------------------------------------------------------------------------------------------------------
+
+# What a refusal is about that speaks of all entries at a path.
+ENTRIES = "ACL entries"
 
 
 def _acl(target: Target, view: View, wanted: Document, spec: AclSpec) -> None:
@@ -356,7 +419,7 @@ def _acl(target: Target, view: View, wanted: Document, spec: AclSpec) -> None:
     fresh = [e.path for e in entries if target.base.propagate(e) is None]
     vmids = sorted({vmid for path in fresh for vmid in [guests[path]] if vmid is not None})
     allowed = spec.allow_missing or wanted.allow_missing
-    _refuse_missing_guests(target, view, vmids, f"ACL {', '.join(spec.paths)}", allowed=allowed)
+    _refuse_missing_guests(target, view, vmids, f"ACL {', '.join(spec.paths)}", ENTRIES, allowed=allowed)
     flags = {entry: _flag(target, entry, spec.propagate) for entry in entries}
     target.state = target.state.grant(flags)
     if spec.allow_narrowing:
@@ -378,6 +441,8 @@ def _check_path(target: Target, view: View, path: str) -> None:
     target.refuse(
         f"ACL path {path!r} does not exist in PVE {_shown(view.release)}.",
         f"You probably mean {guess}." if guess else "See the list of ACL paths in the documentation.",
+        about=ENTRIES,
+        path=path,
     )
 
 
@@ -385,13 +450,15 @@ def _check_roles(target: Target, spec: AclSpec) -> None:
     for role in spec.roles:
         if role not in target.state.roles:
             close = difflib.get_close_matches(role, sorted(target.state.roles), 1, 0.6)
-            target.refuse(f"There is no role {role!r}.", f"Did you mean {close[0]}?" if close else "")
+            target.refuse(
+                f"There is no role {role!r}.", f"Did you mean {close[0]}?" if close else "", about=f"role {role}"
+            )
 
 
 def _principals_stay(target: Target, view: View, spec: AclSpec) -> bool:
     """Refuse entries for whom the same document deletes."""
     gone = [
-        who.name
+        who
         for who in spec.principals
         if who.name in getattr(target.base, who.kind + "s") and who.name not in getattr(target.state, who.kind + "s")
     ]
@@ -399,9 +466,14 @@ def _principals_stay(target: Target, view: View, spec: AclSpec) -> bool:
     for who in spec.principals:
         kind = "users" if who.kind == "token" else who.kind + "s"
         if kind in view.complete and who.name not in getattr(target.state, who.kind + "s"):
-            gone.append(who.name)
-    for name in dict.fromkeys(gone):
-        target.refuse(f"ACL {', '.join(spec.paths)}: {name} is to be absent, so it can have no entry.")
+            gone.append(who)
+    for who in dict.fromkeys(gone):
+        if not any(target.refused(about) for about in (f"{who.kind} {who.name}", f"user {owner_of(who.name)}")):
+            target.refuse(
+                f"ACL {', '.join(spec.paths)}: {who.name} is to be absent, so it can have no entry.",
+                about=f"{who.kind} {who.name}",
+                path=spec.paths[0],
+            )
     return not gone
 
 
@@ -413,6 +485,8 @@ def _refuse_self_contradiction(target: Target) -> None:
                 f"ACL {entry.path}: {entry.principal.name} is given {entry.role}, and an exclusive scope of the same "
                 "document removes one of them.",
                 "Declare it, or put it under keep.",
+                about=f"{entry.principal.kind} {entry.principal.name}",
+                path=entry.path,
             )
 
 
@@ -549,6 +623,9 @@ def _refuse_hiding(target: Target, wanted: Document) -> None:
                     f"{roles} for {principal.kind} {principal.name} on {path} would hide what {subject} inherits "
                     f"there: {', '.join(sorted(lost))}. In PVE a deeper entry replaces what comes from above.",
                     "Give a role that holds these too, or say allow_narrowing: true where this is meant.",
+                    about=f"{principal.kind} {principal.name}",
+                    path=path,
+                    cause=STATE,
                 )
                 break
 
