@@ -43,6 +43,23 @@ attributes:
       - This module does not change anything.
 """
 
+    # For modules that read PVE, and may write files on the machine that they run on.
+    WRITES_FILES = r"""
+attributes:
+  check_mode:
+    support: full
+    details:
+      - This module does not change anything in PVE, and in check mode writes no files.
+  diff_mode:
+    support: partial
+    details:
+      - The size of the files that are written.
+  idempotent:
+    support: partial
+    details:
+      - This module does not change anything in PVE. Files that tell the time are written anew each time.
+"""
+
     ACTION_GROUP = r"""
 attributes:
   action_group:

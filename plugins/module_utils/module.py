@@ -6,20 +6,18 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Protocol, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .access.document import Document
 from .access.task import AccessTask
-from .client.errors import OptionError, PveError
+from .client.errors import PveError
 from .client.http import Client
 from .client.options import ConnectionOptions, argument_spec
-from .firewall.document import parse_document
-from .firewall.spec import GUARD, PLACES
+from .firewall.spec import GUARD
 from .firewall.task import FirewallTask
 from .firewall.wanted import Document as FirewallDocument
 from .local_files import file_change, write_text
@@ -47,12 +45,29 @@ MOST_NAMED = 20
 
 
 class _Module(AnsibleModule):
-    """A module that hides a secret also where it does not belong, behind a token's id; the client then refuses it."""
+    """A module that hides a secret also where it does not belong, behind a token's id; the client then refuses it.
+
+    And passwords in documents that are put to a spec only later.
+    """
 
     def _log_invocation(self) -> None:
         # Called before anything is logged or can fail. Ansible itself hides only what is declared to be secret.
         self.no_log_values.update(_MISPLACED.findall(json.dumps(self.params, default=str)))
+        self.no_log_values.update(_passwords(self.params))
         super()._log_invocation()  # type: ignore[no-untyped-call]  # Ansible has no types
+
+
+def _passwords(raw: Any) -> Iterator[str]:
+    """Yield the passwords of users in options, however deep they stand."""
+    if isinstance(raw, Mapping):
+        for name, value in raw.items():
+            if name == "user_password" and value:
+                yield str(value)
+            else:
+                yield from _passwords(value)
+    elif isinstance(raw, (list, tuple)):
+        for value in raw:
+            yield from _passwords(value)
 
 
 def make_module(options: Options, **rules: Any) -> AnsibleModule:
@@ -100,24 +115,6 @@ def run_firewall(
             _carry_out(module, client, FirewallTask(client, wanted), lambda plan: result(module.params, plan))
     except PveError as error:
         module.fail_json(msg=str(error))
-
-
-def whole_firewall(params: Params) -> FirewallDocument:
-    """Read a ``pve_firewall`` document. Raises OptionError.
-
-    Its mappings are keyed by nodes, guests and vnets, which Ansible's own specs have no way to say: each value is put
-    to the spec of its kind here.
-    """
-    places = []
-    for listing, spec in PLACES.items():
-        for name, raw in (params.get(listing) or {}).items():
-            if not isinstance(raw, Mapping):
-                raise OptionError(f"{listing}[{name}]: is no mapping.")
-            checked = ArgumentSpecValidator(spec).validate(dict(raw))  # type: ignore[no-untyped-call]  # Ansible has no types
-            if checked.error_messages:
-                raise OptionError(f"{listing}[{name}]: {'; '.join(checked.error_messages)}.")
-            places.append((listing[:-1], name, checked.validated_parameters))
-    return parse_document(params, places)
 
 
 def _naming_tokens(wanted: Document, error: PveError) -> str:

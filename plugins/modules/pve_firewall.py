@@ -396,8 +396,9 @@ places:
       rules: [{position: 0, key: web, type: group, action: web, iface: net0, enable: true}]
 """
 
+from ansible_collections.homelab.pve.plugins.module_utils.documents import whole_firewall
 from ansible_collections.homelab.pve.plugins.module_utils.firewall import spec
-from ansible_collections.homelab.pve.plugins.module_utils.module import run_firewall, whole_firewall
+from ansible_collections.homelab.pve.plugins.module_utils.module import run_firewall
 
 
 def main() -> None:

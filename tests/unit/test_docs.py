@@ -14,8 +14,8 @@ pytest.importorskip("ansible", reason="documents are checked as Ansible checks t
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.homelab.pve.plugins.module_utils.access import spec
 from ansible_collections.homelab.pve.plugins.module_utils.access.document import parse_document
+from ansible_collections.homelab.pve.plugins.module_utils.documents import whole_firewall
 from ansible_collections.homelab.pve.plugins.module_utils.firewall import spec as firewall_spec
-from ansible_collections.homelab.pve.plugins.module_utils.module import whole_firewall
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "roles").glob("*/README.md")])

@@ -46,8 +46,5 @@ EXCEPTION: Spec = {
     "until": {"type": "str", "required": True},
 }
 
-POLICY: Spec = {
-    "pve_assertions": _items(ASSERTION),
-    "pve_hygiene": {"type": "dict", "options": HYGIENE},
-    "pve_exceptions": _items(EXCEPTION),
-}
+# The keys of a policy file that options of a module can say in full; the others are put to specs of their own.
+TYPED: Spec = {"pve_assertions": _items(ASSERTION), "pve_exceptions": _items(EXCEPTION)}

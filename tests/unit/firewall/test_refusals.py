@@ -14,11 +14,11 @@ pytest.importorskip("ansible", reason="options are read as Ansible reads them")
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, PveError
+from ansible_collections.homelab.pve.plugins.module_utils.documents import whole_firewall
 from ansible_collections.homelab.pve.plugins.module_utils.firewall import document, spec
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.observe import View
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.plan import plan_firewall
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.wanted import Document
-from ansible_collections.homelab.pve.plugins.module_utils.module import whole_firewall
 from ansible_collections.homelab.pve.plugins.module_utils.reconcile import Plan, reconcile
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN
 from ansible_collections.homelab.pve.tests.simulator.api import Api, Request
