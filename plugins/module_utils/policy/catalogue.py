@@ -64,6 +64,13 @@ RULES: Mapping[str, Rule] = {
             "Somebody has changed by hand what the policy says otherwise.",
         ),
         _rule(
+            "policy_refused",
+            DRIFT,
+            ERROR,
+            "The policy says what cannot be applied",
+            "As long as it does, nothing of the policy is applied, and what drifts stays as it is.",
+        ),
+        _rule(
             "assertion",
             ASSERTION,
             ERROR,
