@@ -20,7 +20,7 @@ from ..firewall.scope import DATACENTER, GROUP, GUEST, NODE, VNET, WITH_OBJECTS,
 from . import catalogue
 from .document import Policy
 from .findings import Gap
-from .sources import FACTORS, RESOURCES, USERS, NotInSnapshot, Source
+from .sources import FACTORS, RESOURCES, STORAGES, USERS, NotInSnapshot, Source
 
 T = TypeVar("T")
 Rows = tuple[Mapping[str, Any], ...]
@@ -45,8 +45,10 @@ class Observed:
     """A cluster as an audit sees it.
 
     ``rows`` are the cluster's resources. ``factors`` has the second factors by userid, ``realms`` the rows of the
-    realms by name, ``certificates`` those of each node, ``places`` the firewall by place; what was not read, because
-    no rule takes it or because it could not be, is None or not there. ``gaps`` says what could not be read.
+    realms by name, ``certificates`` those of each node, ``places`` the firewall by place, ``interfaces`` the network
+    devices of guests by number and name, ``storages`` the names of all storages where the resources do not tell; what
+    was not read, because no rule takes it or because it could not be, is None or not there. ``gaps`` says what could
+    not be read.
     """
 
     access: AccessView
@@ -57,6 +59,8 @@ class Observed:
     factors: Mapping[str, Mapping[str, Any]] | None = None
     certificates: Mapping[str, Rows] = field(default_factory=dict)
     places: Mapping[Scope, Place] = field(default_factory=dict)
+    interfaces: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    storages: frozenset[str] | None = None
     gaps: tuple[Gap, ...] = ()
     # The rows of the list of users, for what is not part of a user's state (legacy second factors, locks).
     users: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -98,8 +102,15 @@ def look(source: Source, policy: Policy, now: float, *, guests: bool = False) ->
 def survey(source: Source, now: float, *, guests: bool = True) -> Observed:
     """Read everything that an audit of whatever policy can take."""
     parts = frozenset(
-        (catalogue.REALMS, catalogue.FACTORS, catalogue.FIREWALL, catalogue.NODES, catalogue.CERTIFICATES)
-    ) | (frozenset((catalogue.GUESTS,)) if guests else frozenset())
+        (
+            catalogue.REALMS,
+            catalogue.FACTORS,
+            catalogue.FIREWALL,
+            catalogue.NODES,
+            catalogue.VNETS,
+            catalogue.CERTIFICATES,
+        )
+    ) | (frozenset((catalogue.GUESTS, catalogue.INTERFACES)) if guests else frozenset())
     return _Look(source, now, everything=True).run(AccessDocument(), parts)
 
 
@@ -127,6 +138,8 @@ class _Look:
             factors=factors,
             certificates=self._certificates(observed) if catalogue.CERTIFICATES in parts else {},
             places=self._places(observed, parts),
+            interfaces=self._interfaces(observed) if catalogue.INTERFACES in parts else {},
+            storages=self._storages(observed),
             gaps=tuple(self.gaps),
             users={str(row["userid"]): row for row in self.source.get(USERS, {"full": 1})},
         )
@@ -151,6 +164,26 @@ class _Look:
     def _all_pools(self, access: AccessView) -> None:
         """Read what may be asked about pools later: what is noted about each, and its members."""
         self._tried("pools", "/pools")
+
+    def _storages(self, observed: Observed) -> frozenset[str] | None:
+        """Read the list of storages where an ACL entry is on one that is not among the resources.
+
+        These leave out what is switched off.
+        """
+        prefix = "/storage/"
+        named = {path[len(prefix) :] for path in observed.state.acl_paths if path.startswith(prefix)}
+        if not (self.everything or named - observed.names("storage")):
+            return None
+        if not observed.sees_all("/storage", "Datastore.Audit", "Datastore.AllocateSpace"):
+            if named - observed.names("storage"):
+                self._gap(
+                    "storages",
+                    f"{observed.access.caller} may not see all of them.",
+                    "Datastore.Audit on /storage, propagated",
+                )
+            return None
+        rows = self._tried("storages", STORAGES)
+        return None if rows is None else frozenset(str(row["storage"]) for row in rows)
 
     def _factors(self, access: AccessView) -> Mapping[str, Mapping[str, Any]] | None:
         rows = self._tried("second factors", FACTORS)
@@ -181,7 +214,7 @@ class _Look:
 
     def _places(self, observed: Observed, parts: frozenset[str]) -> Mapping[Scope, Place]:
         places: dict[Scope, Place] = {}
-        if catalogue.FIREWALL not in parts and catalogue.GUESTS not in parts:
+        if not parts & {catalogue.FIREWALL, catalogue.GUESTS}:
             return places
         view, rights = observed.firewall, observed.access.rights
         if "Sys.Audit" not in rights.get("/", {}):
@@ -198,7 +231,7 @@ class _Look:
             scopes += [Scope(NODE, node) for node in self._nodes(observed, "firewall")]
         if catalogue.GUESTS in parts:
             scopes += self._guests(observed)
-        if self.everything:
+        if catalogue.VNETS in parts:
             scopes += self._vnets(observed)
         self.source.prefetch([ask for scope in scopes for ask in _asks(view, scope)])
         for scope in scopes:
@@ -232,6 +265,23 @@ class _Look:
             return []
         rows = self._tried("vnets", "/cluster/sdn/vnets")
         return [Scope(VNET, str(row["vnet"])) for row in rows or ()]
+
+    def _interfaces(self, observed: Observed) -> Mapping[int, Mapping[str, str]]:
+        """Read the network devices of all guests that answer."""
+        down = set(observed.access.nodes_down)
+        paths = {
+            vmid: f"/nodes/{row['node']}/{row['type']}/{vmid}/config"
+            for vmid, row in sorted(observed.guests.items())
+            if row["node"] not in down
+        }
+        self.source.prefetch([Ask("audit", path, (), observed.guests[vmid]["node"]) for vmid, path in paths.items()])
+        found = {}
+        for vmid, path in paths.items():
+            config = self._tried(f"network devices of guest {vmid}", path)
+            if config is not None:
+                # The source keeps nothing else of it.
+                found[vmid] = {name: str(value) for name, value in sorted(config.items())}
+        return found
 
     def _place(self, view: FirewallView, scope: Scope) -> Place | None:
         """Read one place in full; of a datacenter whose firewall is off, only the options unless all is wanted."""

@@ -7,6 +7,7 @@ snapshot holds is cut down to what audits look at, and free of secrets.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -19,7 +20,7 @@ from ..facts.fetch import Collector, Fetcher
 
 FORMAT = "homelab.pve snapshot"
 VERSION = 1
-RESOURCES, USERS, FACTORS = "/cluster/resources", "/access/users", "/access/tfa"
+RESOURCES, USERS, FACTORS, STORAGES = "/cluster/resources", "/access/users", "/access/tfa", "/storage"
 Params = Mapping[str, Any]
 
 
@@ -136,7 +137,8 @@ class Recorder(_Answers):
                 self._keep(ask.path, question(ask.path, dict(ask.params)), answer)
 
     def _keep(self, path: str, asked: str, answer: Any) -> Any:
-        kept = self.answers[asked] = _CLEANED.get(path, lambda same: same)(answer)
+        clean = _config if _CONFIG.match(path) else _CLEANED.get(path, _as_it_is)
+        kept = self.answers[asked] = clean(answer)
         return kept
 
     def as_data(self, now: float) -> dict[str, Any]:
@@ -204,6 +206,21 @@ def read_snapshot(text: str) -> Snapshot:
 
 _OF_RESOURCES = ("id", "type", "node", "vmid", "name", "status", "pool", "storage", "template")
 _OF_FACTORS = ("type", "enable", "created")
+_INTERFACE = re.compile(r"net[0-9]+\Z")
+_CONFIG = re.compile(r"/nodes/[^/]+/(?:qemu|lxc)/[0-9]+/config\Z")
+
+
+def _as_it_is(answer: Any) -> Any:
+    return answer
+
+
+def _config(settings: Any) -> dict[str, Any]:
+    # The rest may hold secrets; that a guest has network devices, and which, is all that counts.
+    return {name: value for name, value in settings.items() if _INTERFACE.match(name)}
+
+
+def _storages(rows: Any) -> list[dict[str, Any]]:
+    return [{"storage": name} for name in sorted(str(row["storage"]) for row in rows)]
 
 
 def _resources(rows: Any) -> list[dict[str, Any]]:
@@ -229,4 +246,9 @@ def _factors(rows: Any) -> list[dict[str, Any]]:
     ]
 
 
-_CLEANED: Mapping[str, Callable[[Any], Any]] = {RESOURCES: _resources, USERS: _users, FACTORS: _factors}
+_CLEANED: Mapping[str, Callable[[Any], Any]] = {
+    RESOURCES: _resources,
+    USERS: _users,
+    FACTORS: _factors,
+    STORAGES: _storages,
+}
