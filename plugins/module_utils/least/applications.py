@@ -14,7 +14,7 @@ from ..access.releases import NEWEST, OLDEST, Release
 from ..client.errors import OptionError
 from ..endpoints.find import find
 from .parse import Calls, from_list
-from .work_out import Rights, work_out
+from .work_out import Rights, needs_of, work_out
 
 _AGENT = "/nodes/{node}/qemu/{vmid}/agent"
 _GUEST = "/nodes/{node}/{kind}/{vmid}"
@@ -307,9 +307,11 @@ def application(name: str) -> Application:
 
 @cache
 def calls_of(name: str, release: Release) -> Calls:
-    """Return what an application asks of a release; what that release does not have is left out."""
-    known = [line for line in application(name).endpoints if _exists(line, release)]
-    return from_list(known, release)
+    """Return what an application asks of a release: not what the release does not have, or has not for API tokens."""
+    lines = [line for line in application(name).endpoints if _exists(line, release)]
+    calls = from_list(lines, release)
+    told = {key: one for key, one in calls.endpoints.items() if isinstance(needs_of(one, release, {}), list)}
+    return Calls(told, calls.problems)
 
 
 def rights_of(name: str, release: Release) -> Rights:

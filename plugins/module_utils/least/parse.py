@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from ..access.model import is_token, owner_of
 from ..access.releases import NEWEST, Release
@@ -16,6 +16,7 @@ from ..endpoints.find import METHODS, find, that_matter
 
 _LOG_LINE = re.compile(r'\S+ - (?P<user>\S+) \[[^\]]*\] "(?P<method>[A-Z]+) (?P<target>\S+)[^"]*" (?P<status>\d{3})')
 _API = re.compile(r"/api2(?:/[a-z0-9]+)?(?=/|\Z)")
+_LOCATION = re.compile(r"/|https?://[^/?#\[\]]+/")
 _OTHER_PLACEHOLDERS = re.compile(r"/(?:<([^/<>]+)>|:([A-Za-z_]\w*)|\$([A-Za-z_]\w*))(?=/|\Z)")
 _JOB = re.compile(r"(\d+)-\d+\Z")
 _REFUSED = {
@@ -68,7 +69,7 @@ class Calls:
 
     def add(self, method: str, target: str, release: Release, params: Mapping[str, str] | None = None) -> None:
         """Add a call by its method and its path, URL or template."""
-        parts = urlsplit(target)
+        parts = _parts(target)
         path = _OTHER_PLACEHOLDERS.sub(lambda match: f"/{{{match[1] or match[2] or match[3]}}}", unquote(parts.path))
         path = "/" + _API.sub("", path, count=1).strip("/")
         given = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **(params or {})}
@@ -95,6 +96,11 @@ class Calls:
         self.problems.update(other.problems)
 
 
+def _parts(target: str) -> SplitResult:
+    """Take a path or URL apart. Slashes at the beginning of a path are no host."""
+    return urlsplit(f"/{target.lstrip('/')}" if target.startswith("/") else target)
+
+
 def _why_unknown(method: str, path: str, release: Release) -> str:
     if method not in METHODS:
         return f"PVE has GET, POST, PUT and DELETE, and no {method}"
@@ -113,7 +119,7 @@ def from_list(items: Iterable[Any], release: Release) -> Calls:
         else:
             first, unused, rest = str(item).strip().partition(" ")
             method, path = (first, rest.strip()) if rest.strip() else ("GET", first)
-        if not isinstance(path, str) or not (path.startswith("/") or "://" in path):
+        if not isinstance(path, str) or not _LOCATION.match(path):
             raise OptionError(
                 f"endpoints, entry {number}: {item!r} is no endpoint.",
                 "Write GET /nodes/{node}/status, or method and path.",
@@ -176,7 +182,7 @@ def _add_answered(
 
     Of a call that failed on the server, the rights were enough: PVE looks at them first.
     """
-    path = urlsplit(target).path
+    path = _parts(target).path
     if not _API.match(path):
         return  # the web interface's own files
     if status in _REFUSED or 400 <= status < 500:

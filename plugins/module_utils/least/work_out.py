@@ -101,7 +101,7 @@ def needs_of(endpoint: Endpoint, release: Release, scope: Scope) -> list[Need] |
     found: list[Need] = []
     for check in checks:
         if not check.alternatives and not check.modifies:
-            return Problem(endpoint.name, f"no API token may call it: it takes {check}")
+            return Problem(endpoint.name, "no API token may call it")
         for values in _within(check, endpoint.values, scope):
             ways = tuple(_ways(check, values, release))
             if not ways:
