@@ -28,6 +28,7 @@ _NO_GUEST = 0
 _MOST_PATHS = 5
 
 _Place = tuple[str, str]  # path, and where
+_Row = tuple[tuple[str, ...], str, str]  # paths, where, privilege
 _Names = frozenset[str]
 _NONE: _Names = frozenset()
 
@@ -84,42 +85,44 @@ def rights_change(before: AccessState, after: AccessState, *, now: float) -> lis
     ``now`` is in seconds since the epoch; it decides who has expired. Users that are named by ACL entries alone, and
     do not exist, do not count.
     """
-    was, will = _Side(before, now), _Side(after, now)
+    sides = (_Side(before, now), _Side(after, now))
+    members = _members(before, after)
     changes: list[RightsChange] = []
-    for subject, why in _concerned(was, will):
-        spots = list(_spots(subject, was, will))
+    for subject, why in _concerned(*sides):
+        spots = list(_spots(subject, sides, members))
         for gained in (True, False):
             changes += _rows(subject, gained, why, spots)
     return changes
 
 
-def hidden_pools_matter(
-    before: AccessState, after: AccessState, *, now: float, read: bool, in_full: bool, changes: Sequence[RightsChange]
-) -> bool:
-    """Tell whether members of pools that were not read could gain or lose anything that ``changes`` do not say.
+def hidden_pools_matter(before: AccessState, after: AccessState, *, now: float, guests: bool, all_seen: bool) -> bool:
+    """Tell whether members of pools that were not read could gain or lose what ``rights_change`` does not say.
 
-    ``read`` says that the pools of all guests are known, ``in_full`` that no pool hides its members from the caller.
-    Pools with ACL entries of their own are always read, as far as the caller may.
+    Pools with ACL entries of their own have been read, as far as the caller may: ``all_seen`` says that he may read
+    all. ``guests`` says that the pools of all guests are known otherwise.
     """
-    names = [_NOBODY]
-    if not in_full:
-        names += sorted(
-            {path[len("/pool/") :] for state in (before, after) for path in state.acl_paths if _in_pool(path)}
-        )
-    storages = {path for state in (before, after) for path in state.acl_paths if path.startswith("/storage/")}
-    for number, name in enumerate(names):
-        hidden = Pool(
-            name,
-            vms=frozenset() if read and in_full else frozenset({_NO_GUEST - number}),
-            storage=frozenset({_NOBODY, *(path[len("/storage/") :] for path in storages)}),
-        )
-        with_it = [_with_members(state, hidden) for state in (before, after)]
-        if rights_change(*with_it, now=now) != changes:
-            return True
+    sides = (_Side(before, now), _Side(after, now))
+    reached = [
+        subject
+        for subject, unused in _concerned(*sides)
+        if any(_reaches_pools(path) for side in sides for path in side.paths(subject))
+    ]
+    if not reached:
+        return False
+    entries = sorted(before.acl_paths | after.acl_paths)
+    pools = [_NOBODY] if all_seen else [_NOBODY, *(path[len("/pool/") :] for path in entries if _in_a_pool(path))]
+    storages = [_NOBODY, *(path[len("/storage/") :] for path in entries if path.startswith("/storage/"))]
+    vms = frozenset() if guests and all_seen else frozenset({_NO_GUEST})
+    for name in pools:
+        hidden = Pool(name, vms=vms, storage=frozenset(storages))
+        with_it = (_Side(_with_members(before, hidden), now), _Side(_with_members(after, hidden), now))
+        for path in (*(f"/vms/{vmid}" for vmid in vms), *(f"/storage/{storage}" for storage in storages)):
+            if any(_at(subject, path, sides) != _at(subject, path, with_it) for subject in reached):
+                return True
     return False
 
 
-def _in_pool(path: str) -> bool:
+def _in_a_pool(path: str) -> bool:
     return path.startswith("/pool/")
 
 
@@ -141,16 +144,22 @@ class _Side:
         self.now = now
         self._evaluator = Evaluator(state)
         self._known: dict[_Place, _Names] = {}
+        self._usable: dict[str, bool] = {}
 
     def exists(self, subject: str) -> bool:
         there = not is_token(subject) or subject in self.state.tokens
         return there and owner_of(subject) in self.state.users
 
     def usable(self, subject: str) -> bool:
-        return user_is_usable(self.state, subject, self.now)
+        """Tell whether a subject can log in."""
+        if subject not in self._usable:
+            self._usable[subject] = user_is_usable(self.state, subject, self.now)
+        return self._usable[subject]
 
     def at(self, subject: str, path: str) -> _Names:
         """Return the privileges that ``subject`` can use on a path."""
+        if not self.usable(subject):
+            return _NONE
         token = self.state.tokens.get(subject)
         key = (owner_of(subject) if token is not None and not token.privsep else subject, path)
         found = self._known.get(key)
@@ -158,14 +167,26 @@ class _Side:
             found = self._known[key] = frozenset(self._evaluator.privileges(*key))
         return found
 
-    def below(self, subject: str, path: str) -> _Names:
-        """Return the privileges that ``subject`` can use on whatever is below a path and has no entries of its own."""
-        return self.at(subject, f"{path.rstrip('/')}/{_NOBODY}")
-
     def paths(self, subject: str) -> set[str]:
-        """Return the paths with entries that decide about a subject."""
+        """Return the paths with entries that decide about what a subject can use."""
+        if not self.usable(subject):
+            return set()
         acl = self.state.acl
         return {path for principal in sources(self.state, subject) for path in acl.get(principal, {})}
+
+
+_Sides = tuple[_Side, _Side]  # before, after
+_Change = tuple[_Names, _Names]  # gained, lost
+
+
+def _at(subject: str, path: str, sides: _Sides) -> _Change:
+    was, will = (side.at(subject, path) for side in sides)
+    return will - was, was - will
+
+
+def _below(subject: str, path: str, sides: _Sides) -> _Change:
+    """Return what a subject gains and loses on whatever is below a path and has no entries of its own."""
+    return _at(subject, f"{path.rstrip('/')}/{_NOBODY}", sides)
 
 
 # -- whom it concerns ---------------------------------------------------------------------------------------------
@@ -205,7 +226,7 @@ def _naming(state: AccessState, roles: set[str]) -> set[Principal]:
 
 
 def _reaches_pools(path: str) -> bool:
-    return path in ("/", "/pool") or _in_pool(path)
+    return path in ("/", "/pool") or _in_a_pool(path)
 
 
 def _own_reasons(before: AccessState, after: AccessState, subject: str) -> Iterator[str]:
@@ -233,36 +254,43 @@ def _log_in_reason(was: _Side, will: _Side, subject: str) -> str:
 
 @dataclass(frozen=True)
 class _Spot:
-    """What is gained and lost on a path, below it, and just above: below the nearest path where something stands."""
+    """What is gained and lost on some paths, below them, and above: below the nearest path where something stands."""
 
-    path: str
+    paths: tuple[str, ...]
     above: str  # the path of that
-    at: tuple[_Names, _Names]  # gained, lost
-    below: tuple[_Names, _Names]
-    over: tuple[_Names, _Names]
+    at: _Change
+    below: _Change
+    over: _Change
 
 
-def _spots(subject: str, was: _Side, will: _Side) -> Iterator[_Spot]:
+def _members(before: AccessState, after: AccessState) -> list[tuple[str, ...]]:
+    """Return the members of pools, those of the same kind and in the same pools together."""
+    alike: dict[tuple[str, _Names, _Names], list[str]] = {}
+    for path in sorted(before.pools_of.keys() | after.pools_of.keys()):
+        kind = path[: path.rindex("/")]
+        key = (kind, before.pools_of.get(path, _NONE), after.pools_of.get(path, _NONE))
+        alike.setdefault(key, []).append(path)
+    return [tuple(found) for found in alike.values()]
+
+
+def _spots(subject: str, sides: _Sides, members: Iterable[tuple[str, ...]]) -> Iterator[_Spot]:
     """Yield all paths on which a subject's rights can change otherwise than above them, from the root down."""
-    sides = (was if was.usable(subject) else None, will if will.usable(subject) else None)
-    own = {path for side in sides if side for path in side.paths(subject)}
-    below: dict[str, tuple[_Names, _Names]] = {}
+    own = sides[0].paths(subject) | sides[1].paths(subject)
+    below: dict[str, _Change] = {}
     for path in sorted({"/", *own}):
         above = _nearest(path, below)
-        below[path] = _difference(*(side.below(subject, path) if side else _NONE for side in sides))
-        at = _difference(*(side.at(subject, path) if side else _NONE for side in sides))
-        yield _Spot(path, above, at, below[path], below[above] if above else (_NONE, _NONE))
+        below[path] = _below(subject, path, sides)
+        yield _Spot((path,), above, _at(subject, path, sides), below[path], below.get(above, (_NONE, _NONE)))
     if not any(map(_reaches_pools, own)):
         return
-    # Members of the same pools that have no entries of their own are all alike.
-    alike: dict[tuple[str, _Names, _Names], tuple[_Names, _Names]] = {}
-    for path in sorted((was.state.pools_of.keys() | will.state.pools_of.keys()) - own):
-        above = _nearest(path, below)
-        key = (above, was.state.pools_of.get(path, _NONE), will.state.pools_of.get(path, _NONE))
-        if key not in alike:
-            alike[key] = _difference(*(side.at(subject, path) if side else _NONE for side in sides))
-        if alike[key] != below[above]:
-            yield _Spot(path, above, alike[key], below[above], below[above])
+    for alike in members:
+        rest = tuple(path for path in alike if path not in own)
+        if rest:
+            # None of them has entries of its own: what holds on the first, holds on all.
+            above = _nearest(rest[0], below)
+            at = _at(subject, rest[0], sides)
+            if at != below[above]:
+                yield _Spot(rest, above, at, below[above], below[above])
 
 
 def _nearest(path: str, known: Mapping[str, object]) -> str:
@@ -270,37 +298,35 @@ def _nearest(path: str, known: Mapping[str, object]) -> str:
     return next((at for at in reversed(list(paths.ancestors(path))) if at != path and at in known), "")
 
 
-def _difference(was: _Names, will: _Names) -> tuple[_Names, _Names]:
-    return will - was, was - will
-
-
 # -- rows ---------------------------------------------------------------------------------------------------------
 
 
 def _rows(subject: str, gained: bool, why: tuple[str, ...], spots: Iterable[_Spot]) -> list[RightsChange]:
     """Put what holds on single paths into as few rows as can be."""
-    rows: dict[tuple[str, str, str], list[_Place]] = {}  # path, where, privilege -> exceptions
-    covers: dict[str, dict[str, tuple[str, str, str]]] = {}  # path -> privilege -> row that holds below the path
+    rows: dict[_Row, list[_Place]] = {}  # -> exceptions
+    covers: dict[str, dict[str, _Row]] = {}  # path -> privilege -> row that holds below the path
     side = 0 if gained else 1
     for spot in spots:
         at, below, over = spot.at[side], spot.below[side], spot.over[side]
         inherited = covers.get(spot.above, {})
-        covers[spot.path] = covering = {name: inherited[name] for name in below & over}
+        covering = {name: inherited[name] for name in below & over}
         for name in (at | below) - over:
-            row = (spot.path, BOTH if name in at and name in below else BELOW if name in below else HERE, name)
+            row = (spot.paths, BOTH if name in at and name in below else BELOW if name in below else HERE, name)
             rows[row] = []
             if name in below:
                 covering[name] = row
         for name in over - (at & below):
             where = BELOW if name in at else HERE if name in below else BOTH
-            rows[inherited[name]].append((spot.path, where))
-    together: dict[tuple[str, str, tuple[_Place, ...]], list[str]] = {}
-    for (path, where, name), apart in rows.items():
-        together.setdefault((path, where, tuple(apart)), []).append(name)
+            rows[inherited[name]] += [(path, where) for path in spot.paths]
+        for path in spot.paths:
+            covers[path] = covering
+    together: dict[tuple[tuple[str, ...], str, tuple[_Place, ...]], list[str]] = {}
+    for (at_paths, where, name), apart in rows.items():
+        together.setdefault((at_paths, where, tuple(apart)), []).append(name)
     alike: dict[tuple[str, tuple[_Place, ...], tuple[str, ...]], list[str]] = {}
-    for (path, where, exceptions), names in together.items():
-        alike.setdefault((where, exceptions, tuple(sorted(names))), []).append(path)
+    for (at_paths, where, exceptions), names in together.items():
+        alike.setdefault((where, exceptions, tuple(sorted(names))), []).extend(at_paths)
     return [
-        RightsChange(subject, gained, names, tuple(at), where, exceptions, why)
-        for (where, exceptions, names), at in sorted(alike.items(), key=lambda item: (item[1], item[0]))
+        RightsChange(subject, gained, names, tuple(sorted(found)), where, exceptions, why)
+        for (where, exceptions, names), found in sorted(alike.items(), key=lambda item: (item[1], item[0]))
     ]

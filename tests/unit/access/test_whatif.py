@@ -255,7 +255,7 @@ def test_the_way_back_is_the_same_in_reverse(pair: tuple[AccessState, AccessStat
 
 
 @pytest.mark.parametrize(
-    ("after", "read", "in_full", "matters"),
+    ("after", "guests", "all_seen", "matters"),
     [
         pytest.param(state(LOOK), False, True, False, id="nothing that pools hand on"),
         pytest.param(state((JOE, "/pool", "look", True)), False, True, True, id="an entry for all pools"),
@@ -267,15 +267,16 @@ def test_the_way_back_is_the_same_in_reverse(pair: tuple[AccessState, AccessStat
         ),
     ],
 )
-def test_pools_that_were_not_read(after: AccessState, read: bool, in_full: bool, matters: bool) -> None:
-    changes = rights_change(state(), after, now=NOW)
-    assert hidden_pools_matter(state(), after, now=NOW, read=read, in_full=in_full, changes=changes) is matters
+def test_pools_that_were_not_read(after: AccessState, guests: bool, all_seen: bool, matters: bool) -> None:
+    assert hidden_pools_matter(state(), after, now=NOW, guests=guests, all_seen=all_seen) is matters
 
 
 def test_what_a_pool_hands_on_from_the_root() -> None:
     before = state((JOE, "/vms", "PVEPoolUser", True))
     after = state((JOE, "/vms", "PVEPoolUser", True), (JOE, "/", "look", True))
-    changes = rights_change(before, after, now=NOW)
-    for read in (False, True):
-        matters = hidden_pools_matter(before, after, now=NOW, read=read, in_full=True, changes=changes)
-        assert matters is not read
+    assert hidden_pools_matter(before, after, now=NOW, guests=False, all_seen=True)
+    assert not hidden_pools_matter(before, after, now=NOW, guests=True, all_seen=True)
+    # The pools of storages stand in no list.
+    storage = (JOE, "/storage/local", "PVEPoolUser", True)
+    before, after = state(storage), state(storage, (JOE, "/", "look", True))
+    assert hidden_pools_matter(before, after, now=NOW, guests=True, all_seen=True)
