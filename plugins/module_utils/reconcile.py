@@ -7,7 +7,7 @@ and the real one cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, TypeVar
 
@@ -79,6 +79,8 @@ class Plan:
     # Objects that the plan needs and nobody has made yet: reported by a dry run, refused by a real one.
     assumed: tuple[str, ...] = ()
     result: Mapping[str, Any] = field(default_factory=dict)
+    # Further sections of the diff: name -> lines that belong to what was, and to what will be.
+    sections: Mapping[str, tuple[Sequence[str], Sequence[str]]] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -92,6 +94,10 @@ class Plan:
                 if value is not None:
                     # Several calls may speak of one id (an ACL path, say): their fields stand side by side.
                     sides[side].setdefault(change.kind, {}).setdefault(change.id, {}).update(value)
+        for name, sections in self.sections.items():
+            for side, lines in zip(("before", "after"), sections):
+                if lines:
+                    sides[side][name] = list(lines)
         return sides
 
 

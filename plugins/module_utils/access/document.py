@@ -120,6 +120,8 @@ class Document:
     allow_missing: bool = False
     # A document is judged as a whole: a token that can do nothing at its end is a mistake.
     whole: bool = False
+    # Whether anybody may gain a right: any, or none.
+    max_widening: str = "any"
 
 
 def parse_document(raw: Mapping[str, Any]) -> Document:
@@ -149,6 +151,7 @@ def parse_document(raw: Mapping[str, Any]) -> Document:
         allow_narrowing=bool(raw.get("allow_narrowing")),
         allow_missing=bool(raw.get("allow_missing")),
         whole=True,
+        max_widening=raw.get("max_widening") or "any",
     )
     _refuse_duplicates(document)
     return document
