@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from ..access.document import Document as AccessDocument
 from ..access.model import AccessState
 from ..access.observe import View as AccessView
-from ..access.observe import held_below, observe
+from ..access.observe import held_below, observe, pool_question
 from ..access.permissions import Evaluator
 from ..client.errors import ApiError, TransportError
 from ..facts.ask import Ask
@@ -114,6 +114,37 @@ def survey(source: Source, now: float, *, guests: bool = True) -> Observed:
     return _Look(source, now, everything=True).run(AccessDocument(), parts)
 
 
+# The lists of access that PVE shortens without a word, and what it takes to see all of them.
+_LISTS = {
+    "users": ("users and tokens", "Sys.Audit or User.Modify on /access/groups"),
+    "groups": ("groups", "Sys.Audit on /access/groups, propagated"),
+    "acl": ("ACL entries", "Sys.Audit on /access"),
+    "pools": ("pools and their members", "Pool.Audit on /pool, propagated"),
+}
+
+
+def unseen(caller: str, kind: str) -> Gap:
+    """Return the gap that is left where a list of access (users, groups, acl, pools) may not be whole."""
+    named, needed = _LISTS[kind]
+    reason = f"{caller} may not see all of them, and PVE does not say which are left out."
+    return Gap(named, reason, f"Give it {needed}.")
+
+
+def unread_datacenter(caller: str) -> Gap:
+    """Return the gap that is left where the datacenter's firewall may not be read."""
+    return Gap("the datacenter's firewall", f"{caller} may not read it.", "Give it Sys.Audit on /.")
+
+
+def node_down(what: str, node: Any) -> Gap:
+    """Return the gap that is left where a node does not answer."""
+    return Gap(f"{what} of {node}", "The node is offline.", "Audit again when it is back.")
+
+
+def guest_down(vmid: Any, node: Any) -> Gap:
+    """Return the gap that is left where the node of a guest does not answer for its firewall."""
+    return Gap(f"firewall of guest {vmid}", f"Its node {node} is offline.", "Audit again when it is back.")
+
+
 class _Look:
     def __init__(self, source: Source, now: float, *, everything: bool = False) -> None:
         self.source = source
@@ -148,22 +179,18 @@ class _Look:
 
     def _judge_access(self, access: AccessView) -> None:
         """Write down which lists may have left something out."""
-        lists = {
-            "users": ("users and tokens", "Sys.Audit or User.Modify on /access/groups"),
-            "groups": ("groups", "Sys.Audit on /access/groups, propagated"),
-            "acl": ("ACL entries", "Sys.Audit on /access"),
-        }
-        if any(path.startswith("/pool") for path in access.state.acl_paths):
-            lists["pools"] = ("pools and their members", "Pool.Audit on /pool, propagated")
-        for kind, (named, needed) in lists.items():
-            if kind not in access.complete:
-                self._gap(
-                    named, f"{access.caller} may not see all of them, and PVE does not say which are left out.", needed
-                )
+        with_pools = any(path.startswith("/pool") for path in access.state.acl_paths)
+        for kind in _LISTS:
+            if kind not in access.complete and (kind != "pools" or with_pools):
+                self.gaps.append(unseen(access.caller, kind))
 
     def _all_pools(self, access: AccessView) -> None:
         """Read what may be asked about pools later: what is noted about each, and its members."""
-        self._tried("pools", "/pools")
+        names = [str(row["poolid"]) for row in self._tried("pools", "/pools") or ()]
+        asked = [pool_question(name, access.release) for name in names]
+        self.source.prefetch([Ask("audit", path, tuple(params.items())) for path, params in asked])
+        for name, (path, params) in zip(names, asked):
+            self._try(f"pool {name}", partial(self.source.get, path, params))
 
     def _storages(self, observed: Observed) -> frozenset[str] | None:
         """Read the list of storages where an ACL entry is on one that is not among the resources.
@@ -205,9 +232,7 @@ class _Look:
         rows = sorted((row for row in observed.rows if row.get("type") == "node"), key=lambda row: str(row["node"]))
         for row in rows:
             if row.get("status") == "offline":
-                self.gaps.append(
-                    Gap(f"{what} of {row['node']}", "The node is offline.", "Audit again when it is back.")
-                )
+                self.gaps.append(node_down(what, row["node"]))
         return [str(row["node"]) for row in rows if row.get("status") != "offline"]
 
     # -- firewall ------------------------------------------------------------------------------------------------------
@@ -218,13 +243,13 @@ class _Look:
             return places
         view, rights = observed.firewall, observed.access.rights
         if "Sys.Audit" not in rights.get("/", {}):
-            self._gap("the datacenter's firewall", f"{observed.access.caller} may not read it.", "Sys.Audit on /")
-            return places
+            self.gaps.append(unread_datacenter(observed.access.caller))
+            if not self.everything:
+                return places
         cluster = self._place(view, DATACENTER)
-        if cluster is None:
-            return places
-        places[DATACENTER] = cluster
-        if not (cluster.on or self.everything):
+        if cluster is not None:
+            places[DATACENTER] = cluster
+        if not (self.everything or (cluster is not None and cluster.on)):
             return places
         scopes: list[Scope] = []
         if catalogue.NODES in parts:
@@ -234,6 +259,11 @@ class _Look:
         if catalogue.VNETS in parts:
             scopes += self._vnets(observed)
         self.source.prefetch([ask for scope in scopes for ask in _asks(view, scope)])
+        if self.everything and cluster is None:
+            # What a guest's rules may name of the datacenter is told for each guest, too.
+            for scope in scopes:
+                if scope.kind == GUEST:
+                    self._tried(f"names that {scope} may use", f"{view.base(scope)}/refs")
         for scope in scopes:
             place = self._place(view, scope)
             if place is not None:
@@ -249,13 +279,7 @@ class _Look:
         scopes = []
         for vmid, row in sorted(observed.guests.items()):
             if row["node"] in down:
-                self.gaps.append(
-                    Gap(
-                        f"firewall of guest {vmid}",
-                        f"Its node {row['node']} is offline.",
-                        "Audit again when it is back.",
-                    )
-                )
+                self.gaps.append(guest_down(vmid, row["node"]))
             else:
                 scopes.append(Scope(GUEST, str(vmid)))
         return scopes
@@ -288,12 +312,20 @@ class _Look:
         name = "the datacenter" if scope == DATACENTER else str(scope)
         options = self._try(f"firewall options of {name}", lambda: view.options(scope))
         if options is None:
+            if self.everything:
+                self._hidden(view, scope)
             return None
         place = Place(scope, Ruleset(options))
         if scope == DATACENTER and not (place.on or self.everything):
             return place
         ruleset = self._try(f"firewall of {name}", lambda: read_ruleset(self.source, view, scope))
         return None if ruleset is None else Place(scope, ruleset)
+
+    def _hidden(self, view: FirewallView, scope: Scope) -> None:
+        """Ask what an audit asks where it may not read a place: that this is refused, too, is an answer."""
+        asks = [*_asks(view, scope), *([Ask("audit", "/cluster/firewall/groups")] if scope == DATACENTER else [])]
+        for ask in asks:
+            self._tried(f"firewall of {scope}", ask.path)
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -309,9 +341,6 @@ class _Look:
         except (ApiError, NotInSnapshot) as error:
             self.gaps.append(Gap(what, error.message, error.hint))
             return None
-
-    def _offline(self, what: str, node: Any) -> None:
-        self.gaps.append(Gap(what, f"The node {node} is offline.", "Audit again when it is back."))
 
     def _gap(self, what: str, reason: str, needed: str) -> None:
         self.gaps.append(Gap(what, reason, f"Give it {needed}."))

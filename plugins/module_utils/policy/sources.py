@@ -137,7 +137,8 @@ class Recorder(_Answers):
                 self._keep(ask.path, question(ask.path, dict(ask.params)), answer)
 
     def _keep(self, path: str, asked: str, answer: Any) -> Any:
-        clean = _config if _CONFIG.match(path) else _CLEANED.get(path, _as_it_is)
+        by_form = (clean for form, clean in _BY_FORM.items() if form.match(path))
+        clean = _CLEANED.get(path) or next(by_form, _as_it_is)
         kept = self.answers[asked] = clean(answer)
         return kept
 
@@ -207,7 +208,7 @@ def read_snapshot(text: str) -> Snapshot:
 _OF_RESOURCES = ("id", "type", "node", "vmid", "name", "status", "pool", "storage", "template")
 _OF_FACTORS = ("type", "enable", "created")
 _INTERFACE = re.compile(r"net[0-9]+\Z")
-_CONFIG = re.compile(r"/nodes/[^/]+/(?:qemu|lxc)/[0-9]+/config\Z")
+_OF_MEMBERS = ("type", "vmid", "storage")
 
 
 def _as_it_is(answer: Any) -> Any:
@@ -217,6 +218,13 @@ def _as_it_is(answer: Any) -> Any:
 def _config(settings: Any) -> dict[str, Any]:
     # The rest may hold secrets; that a guest has network devices, and which, is all that counts.
     return {name: value for name, value in settings.items() if _INTERFACE.match(name)}
+
+
+def _pools(answer: Any) -> Any:
+    if isinstance(answer, list):
+        return [_pools(row) for row in answer]
+    members = [{name: row[name] for name in _OF_MEMBERS if name in row} for row in answer.get("members") or ()]
+    return {**answer, "members": members} if "members" in answer else dict(answer)
 
 
 def _storages(rows: Any) -> list[dict[str, Any]]:
@@ -251,4 +259,8 @@ _CLEANED: Mapping[str, Callable[[Any], Any]] = {
     USERS: _users,
     FACTORS: _factors,
     STORAGES: _storages,
+}
+_BY_FORM: Mapping[re.Pattern[str], Callable[[Any], Any]] = {
+    re.compile(r"/nodes/[^/]+/(?:qemu|lxc)/[0-9]+/config\Z"): _config,
+    re.compile(r"/pools(?:/.+)?\Z"): _pools,
 }
