@@ -168,10 +168,11 @@ from ..module_utils.client.options import OPTIONS, ConnectionOptions
 from ..module_utils.facts.census import Census, Unlisted, take
 from ..module_utils.facts.groups import Groups
 from ..module_utils.facts.lacks import aggregated, in_words, sentence
+from ..module_utils.wording import some_of
 from ..plugin_utils.conditions import FAILURES, Filters, holds, one_line
 from ..plugin_utils.expressions import Memory
 from ..plugin_utils.fill import fill
-from ..plugin_utils.hosts import Host, Hosts, named
+from ..plugin_utils.hosts import Host, Hosts
 from ..plugin_utils.settings import Settings, refuse_unknown
 from ..plugin_utils.store import Kept, Store
 from ..plugin_utils.unsafe import as_text
@@ -311,12 +312,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _report(self, filters: Filters, groups: Groups) -> None:
         """Tell which filters failed, and which groups stand for more than one thing."""
         for rule, hosts in filters.failed.items():
-            said = f"{rule.label}: it cannot be evaluated for {named(list(hosts))}: {next(iter(hosts.values()))}"
+            said = f"{rule.label}: it cannot be evaluated for {some_of(hosts, 5)}: {next(iter(hosts.values()))}"
             if self._option("strict"):
                 raise OptionError(said)
             self.display.warning(f"{said} It does not fit there.")
         for group, values in groups.shared.items():
-            self.display.warning(f"The group {group} stands for {named(values)}.")
+            self.display.warning(f"The group {group} stands for {some_of(values, 5)}.")
 
     def _report_missing(self, inventory: Any, lacking: Sequence[dict[str, Any]], source: str) -> None:
         """Tell what is missing, as warnings and as a variable of all hosts."""

@@ -22,6 +22,7 @@ from .firewall.task import FirewallTask
 from .firewall.wanted import Document as FirewallDocument
 from .local_files import file_change, write_text
 from .reconcile import Change, Plan, is_out_of_reach, reconcile
+from .wording import some_of
 
 Options = dict[str, Any]
 Params = Mapping[str, Any]
@@ -123,8 +124,7 @@ def _naming_tokens(wanted: Document, error: PveError) -> str:
     tokens = [token.tokenid for token in wanted.tokens]
     if not is_out_of_reach(error) or all(tokenid in said for tokenid in tokens):
         return said
-    more = f" and {len(tokens) - MOST_NAMED} more" if len(tokens) > MOST_NAMED else ""
-    return f"Token{'s' if len(tokens) > 1 else ''} {', '.join(tokens[:MOST_NAMED])}{more}: {said}"
+    return f"Token{'s' if len(tokens) > 1 else ''} {some_of(tokens, MOST_NAMED)}: {said}"
 
 
 @dataclass(frozen=True)

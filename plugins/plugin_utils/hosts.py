@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,9 +77,3 @@ class Hosts:
     def _takes(self, host: Host, *, asked: bool) -> bool | None:
         variables = {**host.variables, "inventory_hostname": host.name, **self._extra}
         return self._filters.takes(host.name, variables, asked=asked)
-
-
-def named(names: Sequence[str], most: int = 5) -> str:
-    """Return some of the names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 
+from ..wording import one_line
+
 
 class PveError(Exception):
     """A failure that a user can act upon: ``message`` says what happened, ``hint`` what to do about it."""
@@ -63,7 +65,7 @@ class ApiError(PveError):
         self.text = text
         self.errors = errors or {}
         # An answer is shown on one line; the text may have many, and names the parameters only sometimes.
-        said = "; ".join(line.strip() for line in text.splitlines() if line.strip()) or "(no text)"
+        said = one_line(text) or "(no text)"
         unsaid = [f"{name}: {' '.join(what.split())}" for name, what in sorted(self.errors.items()) if what not in text]
         super().__init__(f"{method} {path}: PVE answered {status} {'; '.join([said, *unsaid])}", self._hint())
 

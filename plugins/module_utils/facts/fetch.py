@@ -21,6 +21,7 @@ from ..client.errors import (
     UnknownEndpoint,
 )
 from ..client.http import ReadOnly
+from ..wording import one_line
 from .ask import FAILED, HIDDEN, NOTHING, OFFLINE, TIMEOUT, Ask, Missing
 from .schedule import NodeState, Schedule
 
@@ -167,11 +168,11 @@ class Fetcher:
             self._fail(ask, OFFLINE, said, whole_node=True)
         except PermissionDenied as error:
             # PVE looks at rights before it turns to the node, so this tells nothing of that.
-            self._fail(ask, HIDDEN, f"{ask}: {_one_line(error.text)}")
+            self._fail(ask, HIDDEN, f"{ask}: {one_line(error.text)}")
         except UnknownEndpoint:
             self._fail(ask, FAILED, f"{ask}: this PVE does not have it.")
         except ApiError as error:
-            self._fail(ask, FAILED, f"{ask}: {_one_line(error.text)}")
+            self._fail(ask, FAILED, f"{ask}: {one_line(error.text)}")
             self._lives(ask)
         except TransportError as error:
             self._no_answer(ask, error)
@@ -244,7 +245,3 @@ def together(collectors: Mapping[K, Collector[T]]) -> Collector[dict[K, T]]:
         for name, asks in round_.items():
             go_on(name, [next(answers) for unused in asks])
     return {name: results[name] for name in collectors}
-
-
-def _one_line(said: str) -> str:
-    return "; ".join(line.strip() for line in said.splitlines() if line.strip())

@@ -9,10 +9,10 @@ from typing import Any
 from ..firewall.model import Alias, Entry, Group, IpSet, Rule
 from ..firewall.scope import CLUSTER, DATACENTER, GROUP, GUEST, NODE, Guest, Scope, base_path, rules_path
 from ..firewall.shown import alias_row, group_row, rule_rows, set_row
+from ..wording import some_of
 from .ask import NOTHING, Ask
 from .context import Context
 from .fetch import Collector, together
-from .scene import named
 
 FIREWALL, OF_GUESTS = "firewall", "guest_firewall"
 
@@ -38,7 +38,7 @@ def firewall(context: Context) -> Collector[Places | None]:
     scene = yield from context.scene()
     unseen = set(scene.unaudited)
     if unseen:
-        context.hide(FIREWALL, f"The rules of {named(unseen)} take Sys.Audit on /nodes/NODE.")
+        context.hide(FIREWALL, f"The rules of {some_of(sorted(unseen))} take Sys.Audit on /nodes/NODE.")
     places: list[_Place] = []
     if scene.rights_known and "Sys.Audit" not in scene.rights.get("/", {}):
         context.hide(FIREWALL, "What the datacenter's firewall holds takes Sys.Audit on /.")

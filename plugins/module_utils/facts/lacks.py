@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..wording import some_of
 from .ask import Missing
 
 # So many are named.
@@ -56,5 +57,4 @@ def in_words(row: Mapping[str, Any]) -> str:
 def _named(names: list[str], count: int, what: str) -> str:
     if not names:
         return ""
-    more = f" and {count - _MOST} more" if count > _MOST else ""
-    return f", {what} {', '.join(names[:_MOST])}{more}"
+    return f", {what} {some_of(names, _MOST, total=count)}"

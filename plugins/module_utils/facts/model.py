@@ -9,7 +9,6 @@ from .fields import Fields, Row, flag, integer, number, text, typed, words
 
 GUEST_TYPES = ("qemu", "lxc")
 RUNNING = "running"
-_ONLINE = "online"
 
 _NODE: Fields = {
     "status": text,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from ..wording import some_of
 from .ask import NOTHING, Ask
 from .context import Context
 from .fetch import Collector
 from .fields import Fields, Row, flag, integer, number, text, typed
 from .model import Node
 from .rights import may_hold
-from .scene import Scene, named
+from .scene import Scene
 
 STATUS, TASKS, CERTIFICATES, UPDATES = "node_status", "tasks", "certificates", "updates"
 
@@ -165,4 +166,6 @@ def _rows(found: dict[str, Any], wanted: int, row: Callable[[str, Any], dict[str
 
 def _hide(context: Context, subset: str, nodes: Collection[str], reason: str) -> None:
     if nodes:
-        context.hide(subset, reason.format(nodes=named(nodes)), next(iter(nodes)) if len(nodes) == 1 else None)
+        context.hide(
+            subset, reason.format(nodes=some_of(sorted(nodes))), next(iter(nodes)) if len(nodes) == 1 else None
+        )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..access.observe import held_below, rights_from
+from ..wording import some_of
 from .ask import FAILED, HIDDEN, NOTHING, OFFLINE, Ask, Missing
 from .fetch import Collector, Fetcher
 from .filters import Filters
@@ -17,8 +18,6 @@ CLUSTER, NODES, GUESTS, STORAGE = "cluster", "nodes", "guests", "storage"
 # The subsets that are made from the list of guests, and lack what it lacks.
 OF_GUESTS = (GUESTS, "guest_status", "guest_config", "guest_addresses", "snapshots", "guest_firewall")
 RESOURCES, STATUS, PERMISSIONS = "/cluster/resources", "/cluster/status", "/access/permissions"
-# So many names are written out in a reason.
-_MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,6 @@ class Scene:
     guests: tuple[Guest, ...]
     all_guests: tuple[Guest, ...]
     others: tuple[Mapping[str, Any], ...]
-    status: tuple[Mapping[str, Any], ...]
     # Whether the resources were read at all: where they were not, no guests does not mean that there are none.
     read: bool = True
     # Whether the caller's rights were told: where they were not, ``rights`` says nothing.
@@ -78,7 +76,6 @@ def look(fetcher: Fetcher, filters: Filters, subsets: Sequence[str] = (NODES, GU
         guests=tuple(guest for guest in guests if filters.takes(guest)),
         all_guests=guests,
         others=tuple(row for row in rows if not is_guest(row) and row.get("type") != "node"),
-        status=status,
         read=answers.get(RESOURCES, NOTHING) is not NOTHING,
         rights_known=answers[PERMISSIONS] is not NOTHING,
     )
@@ -111,7 +108,7 @@ def _note_nodes(fetcher: Fetcher, scene: Scene) -> None:
             fetcher.note(Missing(NODES, FAILED, f"{node.node} has sent no figures lately.", node.node))
     hidden = scene.unaudited
     if hidden:
-        reason = f"Figures of {named(hidden)} take Sys.Audit on /nodes/NODE."
+        reason = f"Figures of {some_of(hidden)} take Sys.Audit on /nodes/NODE."
         fetcher.note(Missing(NODES, HIDDEN, reason))
 
 
@@ -137,10 +134,3 @@ def _note_guests(fetcher: Fetcher, scene: Scene, filters: Filters, subsets: Sequ
             reason = f"There is no guest {vmid}, or {who} does not hold VM.Audit on /vms/{vmid}."
             for subset in subsets:
                 fetcher.note(Missing(subset, HIDDEN, reason, None, vmid))
-
-
-def named(names: Iterable[str]) -> str:
-    """Return names for a reason, not too many of them."""
-    every = sorted(names)
-    more = f" and {len(every) - _MOST_NAMED} more" if len(every) > _MOST_NAMED else ""
-    return ", ".join(every[:_MOST_NAMED]) + more

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..access.observe import held_below
+from ..wording import some_of
 from .ask import NOTHING, Ask
 from .context import Context
 from .fetch import Collector
 from .fields import Fields, Row, flag, integer, text, typed, words
 from .rights import may_hold
-from .scene import STORAGE, Scene, named
+from .scene import STORAGE, Scene
 
 CONTENT = "storage_content"
 # PVE keeps these elsewhere, and answers none of them; should that ever change, it does not change here.
@@ -37,9 +38,7 @@ def storage(context: Context) -> Collector[list[dict[str, Any]] | None]:
     scene = yield from context.scene()
     if rows is NOTHING and not scene.read:
         return None
-    if scene.rights_known and not held_below(scene.rights, "/storage", "Datastore.Audit"):
-        reason = f"Only storages on which {context.caller} holds Datastore.Audit are listed, which is not all of them."
-        context.hide(STORAGE, reason)
+    _note_hidden(context, scene, STORAGE)
     defined = {str(row["storage"]): row for row in (rows if rows is not NOTHING else ())}
     used = _usage(scene)
     return [_storage(name, defined.get(name), used.get(name, [])) for name in sorted({*defined, *used})]
@@ -101,18 +100,22 @@ def content(context: Context) -> Collector[list[dict[str, Any]] | None]:
     return found
 
 
+def _note_hidden(context: Context, scene: Scene, subset: str) -> None:
+    if scene.rights_known and not held_below(scene.rights, "/storage", "Datastore.Audit"):
+        reason = f"Only storages on which {context.caller} holds Datastore.Audit are listed, which is not all of them."
+        context.hide(subset, reason)
+
+
 def _note_content(context: Context, scene: Scene, names: list[str]) -> list[str]:
     """Note what is hidden, and return the storages that show a part of their content only."""
     if not scene.rights_known:
         return []
-    if not held_below(scene.rights, "/storage", "Datastore.Audit"):
-        reason = f"Only storages on which {context.caller} holds Datastore.Audit are listed, which is not all of them."
-        context.hide(CONTENT, reason)
+    _note_hidden(context, scene, CONTENT)
     partly = [name for name in names if not may_hold(scene.rights, f"/storage/{name}", "Datastore.Allocate")]
     if partly:
         context.hide(
             CONTENT,
-            f"Of {named(partly)}, disks and backups are listed only of guests on which {context.caller} holds "
+            f"Of {some_of(partly)}, disks and backups are listed only of guests on which {context.caller} holds "
             "VM.Config.Disk or VM.Backup; all of them take Datastore.Allocate on /storage/STORAGE.",
         )
     return partly

@@ -51,7 +51,7 @@ def test_the_password_of_a_proxy_is_not_told(context: Context) -> None:
 def test_storages_without_what_looks_like_a_secret(context: Context) -> None:
     row = {"storage": "pbs", "type": "pbs", "content": "backup", "username": "joe@pbs", "digest": "x"}
     secrets = {"password": "1", "keyring": "2", "key": "3", "encryption-key": "4", "master-pubkey": "5"}
-    context._scene.append(Scene(ALL_RIGHTS, (), (), (), (), ()))
+    context._scene.append(Scene(ALL_RIGHTS, (), (), (), ()))
     (found,) = told(storage.storage(context), [[{**row, **secrets}]])
     assert found["options"] == {"username": "joe@pbs"}
     assert found["nodes"] == []
@@ -59,7 +59,7 @@ def test_storages_without_what_looks_like_a_secret(context: Context) -> None:
 
 def test_a_storage_of_which_only_the_use_is_seen(context: Context) -> None:
     other = {"type": "storage", "storage": "x", "node": "a", "plugintype": "dir", "content": "iso", "shared": 0}
-    context._scene.append(Scene({}, (), (), (), (other,), ()))
+    context._scene.append(Scene({}, (), (), (), (other,)))
     assert told(storage.storage(context), [NOTHING]) == []
 
 
