@@ -1,0 +1,266 @@
+"""Access as it is, held against what a policy declares.
+
+One thing that somebody has done is one finding: what goes with an object (the tokens of a user, the ACL entries of a
+token or with a role) is told with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ...access.document import Document
+from ...access.model import AccessState, Entry, is_token, owner_of
+from ...access.observe import View
+from ...access.paths import ancestors
+from ...access.releases import privileges
+from ...access.shown import FIELDS, KEYS, acl_row
+from ...access.target import ENTRIES, STATE, UNSEEN, Refusal, Target, make_target, powerless
+from ..findings import Judgement
+from ..observe import Observed, unseen
+from .findings import differing, tell_different, tell_missing, tell_refused, tell_unexpected
+
+Fields = dict[str, Any]
+Thing = tuple[str, str]  # a kind of objects (users, groups, ...) and an id
+_NEW_SECRET = "A token that is made anew has a new secret."
+
+
+def judge_access(observed: Observed, document: Document, judgement: Judgement) -> AccessState:
+    """Write down all differences, and return the state that the document means."""
+    # Where secrets are kept is for those who apply the policy.
+    tokens = tuple(replace(spec, return_secret=True) for spec in document.tokens)
+    wanted = replace(document, tokens=tokens)
+    target = make_target(observed.access, wanted)
+    _Drift(observed.access, wanted, target, judgement).run()
+    return target.state
+
+
+class _Drift:
+    def __init__(self, view: View, wanted: Document, target: Target, judgement: Judgement) -> None:
+        self.view, self.wanted, self.target, self.judgement = view, wanted, target, judgement
+        self.before, self.after = view.state, target.state
+        # What goes with an object that is missing or unexpected, or with what is refused, and is told with it.
+        self.with_missing: dict[Thing, list[Fields]] = {}
+        self.with_unexpected: dict[Thing, list[Fields]] = {}
+        self.with_refused: dict[str, list[Fields]] = {}
+        # What is refused, by what it is about and the path.
+        self.refusals: dict[tuple[str, str], dict[str, Refusal]] = {}
+        # What stands against applying the policy as things are now.
+        self.obstacles: dict[tuple[str, str], dict[str, Refusal]] = {}
+        self.absent = _absent(wanted)
+        # Groups that are there on one side only: membership in them goes without saying.
+        self.one_sided = frozenset(self.before.groups.keys() ^ self.after.groups.keys())
+
+    def run(self) -> None:
+        """Write down everything."""
+        self._sort_problems()
+        self._entries()
+        for kind in KEYS:
+            self._objects(kind)
+        self._refused()
+        for kept in self.target.kept:
+            self.judgement.note(f"Not declared, and left alone all the same: {kept}.")
+
+    # -- what speaks against the policy itself -------------------------------------------------------------------------
+
+    def _sort_problems(self) -> None:
+        for problem in self.target.problems:
+            if problem.cause == UNSEEN:
+                gap = unseen(self.view.caller, problem.unseen)
+                self.judgement.gap(gap.what, gap.reason, gap.fix)
+                continue
+            found = self.obstacles if problem.cause == STATE else self.refusals
+            found.setdefault((problem.about, problem.path), {})[str(problem)] = problem
+
+    def _refused(self) -> None:
+        for (about, path), problems in [*self.refusals.items(), *self.obstacles.items()]:
+            said = " ".join(problem.message for problem in problems.values())
+            hints = " ".join(dict.fromkeys(problem.hint for problem in problems.values() if problem.hint))
+            rows = self.with_refused.get(path if about == ENTRIES else about)
+            tell_refused(self.judgement, about, path, said, hints, expected=rows)
+        owners = {name for kind, name in self._assumed() if kind == "users"}
+        for kind, name in self._assumed():
+            if kind == "tokens" and owner_of(name) in owners:
+                continue
+            about = _subject(kind, name)
+            tell_refused(
+                self.judgement,
+                about,
+                "",
+                f"The policy needs {about}, which is not there, and does not declare it.",
+                f"Declare it{self._meant(about)}.",
+                expected={"acl": rows} if (rows := self.with_missing.get((kind, name))) else None,
+            )
+        if self.target.problems or self.target.assumed or not self.wanted.whole:
+            return
+        if {"acl", "users"} <= self.view.complete:
+            for tokenid in powerless(self.target, self.wanted.tokens):
+                tell_refused(
+                    self.judgement,
+                    f"token {tokenid}",
+                    "",
+                    f"Token {tokenid} could do nothing: neither it nor its user is given a right that both have.",
+                    "List it under readers, give it and its user ACL entries, or take it out.",
+                )
+
+    def _assumed(self) -> Iterator[Thing]:
+        for kind in KEYS:
+            there = getattr(self.before, kind)
+            yield from ((kind, name) for name in getattr(self.target.base, kind) if name not in there)
+
+    def _meant(self, about: str) -> str:
+        """Return the guess that goes with what nobody declares."""
+        for said in self.target.assumed:
+            if said.startswith(about + " ("):
+                return " " + said[len(about) + 1 :]
+        return ""
+
+    # -- objects -------------------------------------------------------------------------------------------------------
+
+    def _objects(self, kind: str) -> None:
+        before: Mapping[str, Any] = getattr(self.before, kind)
+        after: Mapping[str, Any] = getattr(self.after, kind)
+        assumed: Mapping[str, Any] = getattr(self.target.base, kind)
+        for name in sorted({*before, *after}):
+            old, new = before.get(name), after.get(name)
+            if old == new:
+                continue
+            if old is None:
+                if name not in assumed:
+                    self._missing(kind, name, new)
+            elif new is None:
+                self._unexpected(kind, name, old)
+            else:
+                self._different(kind, name, old, new)
+
+    def _missing(self, kind: str, name: str, new: Any) -> None:
+        if kind == "tokens" and owner_of(name) not in self.before.users:
+            return  # it is told with its user
+        subject = _subject(kind, name)
+        fields = {**FIELDS[kind](new), **self._company(self.after, self.before, kind, name)}
+        if (subject, "") in self.refusals:
+            self.with_refused[subject] = [fields]
+            return
+        tell_missing(self.judgement, subject, "", subject, fields, self._obstacle(subject, kind == "tokens"))
+
+    def _unexpected(self, kind: str, name: str, old: Any) -> None:
+        if kind == "tokens" and owner_of(name) not in self.after.users:
+            return
+        subject = _subject(kind, name)
+        fields = {**FIELDS[kind](old), **self._company(self.before, self.after, kind, name)}
+        tell_unexpected(self.judgement, subject, "", subject, fields, absent=(kind, name) in self.absent)
+
+    def _company(self, state: AccessState, other: AccessState, kind: str, name: str) -> Fields:
+        """Return what goes with an object that is in one of two states only."""
+        rows = (self.with_missing if state is self.after else self.with_unexpected).get((kind, name), [])
+        company: Fields = {"acl": rows}
+        if kind == "users":
+            company["tokens"] = sorted(state.tokens_of.get(name, ()))
+        if kind == "groups":
+            company["users"] = sorted(state.members.get(name, ()))
+        return {key: value for key, value in company.items() if value}
+
+    def _different(self, kind: str, name: str, old: Any, new: Any) -> None:
+        found, expected = FIELDS[kind](old), FIELDS[kind](new)
+        if kind == "users":
+            for fields in (found, expected):
+                fields["groups"] = [group for group in fields["groups"] if group not in self.one_sided]
+        if kind == "roles":
+            # What no role can have is refused, and told as that.
+            known = privileges(self.view.release) | old.privs
+            expected["privs"] = [name for name in expected["privs"] if name in known]
+        if kind == "pools":
+            if "pools" not in self.view.complete or all(spec.poolid != name for spec in self.wanted.pools):
+                return
+            if self.view.guests is not None and "guests" in self.view.complete:
+                there = self.view.guests | old.vms
+                expected["vms"] = [vmid for vmid in expected["vms"] if vmid in there]
+        found, expected = differing(found, expected)
+        if expected:
+            subject = _subject(kind, name)
+            tell_different(self.judgement, subject, "", subject, found, expected, self._obstacle(subject))
+
+    def _obstacle(self, subject: str, secret: bool = False, path: str = "") -> str:
+        """Return what stands against putting something right by applying the policy, and what that brings with it."""
+        problems = self.obstacles.pop((subject, path), {})
+        parts = [f"As it is, that is refused: {problem}" for problem in problems.values()]
+        return " ".join([*parts, _NEW_SECRET] if secret else parts)
+
+    # -- ACL entries ---------------------------------------------------------------------------------------------------
+
+    def _entries(self) -> None:
+        before, after = dict(self.before.entries()), dict(self.after.entries())
+        for entry in sorted(after.keys() - before.keys()):
+            self._missing_entry(entry, after[entry])
+        for entry in sorted(before.keys() - after.keys()):
+            self._unexpected_entry(entry, before[entry])
+        for entry in sorted(before.keys() & after.keys()):
+            if before[entry] != after[entry]:
+                subject, said = _told_entry(entry)
+                found, expected = {"propagate": before[entry]}, {"propagate": after[entry]}
+                tell_different(
+                    self.judgement,
+                    subject,
+                    entry.path,
+                    said,
+                    {"role": entry.role, **found},
+                    {"role": entry.role, **expected},
+                )
+
+    def _missing_entry(self, entry: Entry, propagate: bool) -> None:
+        row = acl_row(entry, propagate)
+        owner = _only_in(self.after, self.before, entry)
+        if owner is not None:
+            self.with_missing.setdefault(owner, []).append(row)
+        elif (ENTRIES, entry.path) in self.refusals:
+            self.with_refused.setdefault(entry.path, []).append(row)
+        elif "acl" in self.view.complete:
+            subject, said = _told_entry(entry)
+            told = {"role": entry.role, "propagate": propagate}
+            also = self._obstacle(subject, path=entry.path)
+            tell_missing(self.judgement, subject, entry.path, said, told, also)
+
+    def _unexpected_entry(self, entry: Entry, propagate: bool) -> None:
+        owner = _only_in(self.before, self.after, entry)
+        if owner is not None:
+            self.with_unexpected.setdefault(owner, []).append(acl_row(entry, propagate))
+            return
+        subject, said = _told_entry(entry)
+        told = {"role": entry.role, "propagate": propagate}
+        tell_unexpected(self.judgement, subject, entry.path, said, told, absent=entry in self.absent)
+
+
+def _only_in(state: AccessState, other: AccessState, entry: Entry) -> Thing | None:
+    """Return the object that an entry goes with, where that is in one state and not in the other."""
+    kind, name = entry.principal
+    things: list[Thing] = [(f"{kind}s", name), ("roles", entry.role)]
+    if kind == "token" and is_token(name):
+        things.insert(0, ("users", owner_of(name)))
+    if entry.path.startswith("/pool/"):
+        things += [("pools", path[len("/pool/") :]) for path in ancestors(entry.path) if path.startswith("/pool/")]
+    for thing in things:
+        if thing[1] in getattr(state, thing[0]) and thing[1] not in getattr(other, thing[0]):
+            return thing
+    return None
+
+
+def _absent(wanted: Document) -> frozenset[Any]:
+    """Return what is declared to be absent: objects by kind and id, and ACL entries."""
+    found: set[Any] = set()
+    for kind, key in KEYS.items():
+        found.update((kind, getattr(spec, key)) for spec in getattr(wanted, kind) if spec.state == "absent")
+    for acl in wanted.acls:
+        if acl.state == "absent":
+            found.update(Entry(path, who, role) for path in acl.paths for who in acl.principals for role in acl.roles)
+    return frozenset(found)
+
+
+def _subject(kind: str, name: str) -> str:
+    return f"{kind[:-1]} {name}"
+
+
+def _told_entry(entry: Entry) -> tuple[str, str]:
+    """Return the subject of findings about an entry, and how a sentence about it begins."""
+    subject = f"{entry.principal.kind} {entry.principal.name}"
+    return subject, f"{entry.role} for {subject} on {entry.path}"

@@ -1,0 +1,92 @@
+"""How drift is told, of whatever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..findings import Judgement
+
+MISSING, UNEXPECTED, DIFFERENT, REFUSED = "drift_missing", "drift_unexpected", "drift_different", "policy_refused"
+RULES = (MISSING, UNEXPECTED, DIFFERENT, REFUSED)
+APPLY = "Apply the policy with homelab.pve.site"
+Fields = Mapping[str, Any]
+
+
+def tell_missing(judgement: Judgement, subject: str, path: str, what: str, expected: Any, also: str = "") -> None:
+    """Write down that something declared is not there; ``also`` is what else there is to know for putting it right."""
+    judgement.find(
+        MISSING,
+        subject,
+        path,
+        f"{_capital(what)} is declared, and not there.",
+        expected=expected,
+        fix=_sentences(f"{APPLY} to make it, or take it out of the policy.", also),
+    )
+
+
+def tell_unexpected(
+    judgement: Judgement, subject: str, path: str, what: str, found: Any, *, absent: bool = False, also: str = ""
+) -> None:
+    """Write down that something is there that is not declared, or (``absent``) that is declared not to be there."""
+    if absent:
+        said = f"{_capital(what)} is there, and the policy says that it must not be."
+        fix = f"{APPLY} to take it away, or take 'state: absent' out of the policy."
+    else:
+        said = f"{_capital(what)} is there, and is not declared, where only what is declared may be."
+        fix = f"{APPLY} to take it away, or declare it."
+    judgement.find(UNEXPECTED, subject, path, said, found=found, fix=_sentences(fix, also))
+
+
+def tell_different(
+    judgement: Judgement, subject: str, path: str, what: str, found: Fields, expected: Fields, also: str = ""
+) -> None:
+    """Write down in which fields something differs (see ``differing``)."""
+    judgement.find(
+        DIFFERENT,
+        subject,
+        path,
+        f"{_capital(what)} is other than declared: {'; '.join(_told(found, expected))}.",
+        expected=dict(expected),
+        found=dict(found),
+        fix=_sentences(f"{APPLY} to change it back, or declare it as it is.", also),
+    )
+
+
+def tell_refused(judgement: Judgement, subject: str, path: str, said: str, fix: str, *, expected: Any = None) -> None:
+    """Write down what of the policy cannot be applied."""
+    judgement.find(REFUSED, subject, path, said, expected=expected, fix=fix or "Correct the policy.")
+
+
+def differing(found: Fields, expected: Fields) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields that differ, as they are found and as they are expected; one that is not there is None."""
+    names = [name for name in {**found, **expected} if found.get(name) != expected.get(name)]
+    return {name: found.get(name) for name in names}, {name: expected.get(name) for name in names}
+
+
+def _told(found: Fields, expected: Fields) -> Iterable[str]:
+    for name, meant in expected.items():
+        has = found[name]
+        if has == meant:
+            continue
+        if isinstance(meant, list) and isinstance(has, list):
+            lacks = ", ".join(str(one) for one in meant if one not in has)
+            more = ", ".join(str(one) for one in has if one not in meant)
+            parts = [f"lacks {lacks}" if lacks else "", f"has {more} besides" if more else ""]
+            yield f"{name} {' and '.join(part for part in parts if part) or 'are in another order'}"
+        else:
+            yield f"{name} is {_shown(has)}, not {_shown(meant)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "not set" if value in (None, "") else str(value)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _sentences(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
