@@ -1,11 +1,11 @@
 """Which calls of PVE read, which privileges it asks for, and which ones it takes to see all that they have to show.
 
 Three tables of 9.2, written as ``tables.py`` says. The first has the reads that are granted or refused as a whole, with
-the check that PVE declares. The second has those that answer everybody and leave out what one may not see: the headings
-are what it takes to see every row and field; a path with several headings takes all of them. Where it depends on a
-parameter, that stands behind the path (``?type=vm``, or ``?userid=*`` for any value). What the path and the parameters
-do not say stands for every object of its kind: ``/vms/{vmid}`` for a list is each guest. The third has those for which
-nobody can tell beforehand.
+the check that PVE declares. The second has those that leave out what one may not see; most of them answer everybody.
+Its headings are what it takes to see every row and field; a path with several headings takes all of them. Where it
+depends on a parameter, that stands behind the path (``?type=vm``, or ``?userid=*`` for any value). What the path and
+the parameters do not say stands for every object of its kind: ``/vms/{vmid}`` for a list is each guest. The third has
+those for which nobody can tell beforehand.
 
 What everybody sees in full is in ``everybody.py``.
 """
@@ -329,6 +329,8 @@ _SHOWN = """
 [9.0-] /sdn/fabrics/{fabric} SDN.Audit|SDN.Allocate + /nodes/{node} Sys.Audit|Sys.Modify
     /cluster/sdn/fabrics/all
     /cluster/sdn/fabrics/node
+[9.0-] /nodes/{node} Sys.Audit|Sys.Modify
+    /cluster/sdn/fabrics/node/{fabric_id}
 /sdn/ipams/{ipam} SDN.Audit|SDN.Allocate
     /cluster/sdn/ipams
 /sdn/zones/localnetwork/{bridge} SDN.Audit|SDN.Use
@@ -353,6 +355,8 @@ _SHOWN = """
     /cluster/sdn/vnets/{vnet}/firewall/options
     /cluster/sdn/vnets/{vnet}/firewall/rules
     /cluster/sdn/vnets/{vnet}/firewall/rules/{pos}
+/storage/{storage} Datastore.Allocate
+    /nodes/{node}/storage/{storage}/content
 /storage/{storage} Datastore.Audit
     /cluster/resources
     /cluster/resources?type=storage

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import pytest
-from ansible_collections.homelab.pve.plugins.module_utils.access.model import (
-    AccessState,
-    Principal,
-    Role,
-    Token,
-    User,
-)
-from ansible_collections.homelab.pve.plugins.module_utils.access.model import Entry as AclEntry
-from ansible_collections.homelab.pve.plugins.module_utils.access.permissions import Evaluator
 from ansible_collections.homelab.pve.plugins.module_utils.access.releases import Release, privileges
 from ansible_collections.homelab.pve.plugins.module_utils.endpoints.checks import fields, fill
 from ansible_collections.homelab.pve.plugins.module_utils.endpoints.find import METHODS, known
@@ -29,27 +19,11 @@ from ansible_collections.homelab.pve.plugins.module_utils.least.work_out import 
     work_out,
 )
 from ansible_collections.homelab.pve.tests.unit.examples import examples
+from ansible_collections.homelab.pve.tests.unit.least.holder import TOKEN, holder, weaker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-USER, TOKEN = "joe@pve", "joe@pve!app"
 RELEASES: list[Release] = [(6, 2), (7, 4), (8, 0), (8, 4), (9, 0), (9, 2)]
-
-
-def holder(entries: Iterable[Entry]) -> Evaluator:
-    """Return who has just these entries, a token and its user."""
-    roles = {str(number): Role(str(number), entry.privileges) for number, entry in enumerate(entries)}
-    state = AccessState(users={USER: User(USER)}, tokens={TOKEN: Token(TOKEN)}, roles=roles)
-    halves = (Principal("user", USER), Principal("token", TOKEN))
-    return Evaluator(
-        state.grant(
-            {
-                AclEntry(entry.path, half, str(number)): entry.propagate
-                for number, entry in enumerate(entries)
-                for half in halves
-            }
-        )
-    )
 
 
 def satisfied(needs: Sequence[Need], entries: Sequence[Entry]) -> bool:
@@ -70,18 +44,6 @@ def _under(path: str) -> str:
     return "/" if path == "/" else f"{path}/"
 
 
-def weaker(entries: Sequence[Entry]) -> Iterator[tuple[str, list[Entry]]]:
-    """Yield the entries with something taken away: one privilege, one propagation, one entry."""
-    for number, entry in enumerate(entries):
-        rest = [*entries[:number], *entries[number + 1 :]]
-        yield f"without {entry}", rest
-        if entry.propagate:
-            yield f"without propagation of {entry}", [*rest, replace(entry, propagate=False)]
-        for privilege in sorted(entry.privileges):
-            less = replace(entry, privileges=entry.privileges - {privilege})
-            yield f"without {privilege} of {entry}", [*rest, less] if less.privileges else rest
-
-
 def needs_for(calls: Calls, release: Release, scope: Scope) -> list[Need]:
     found = [needs_of(endpoint, release, scope) for endpoint in calls.endpoints.values()]
     return [need for needs in found if isinstance(needs, list) for need in needs]
@@ -92,7 +54,7 @@ def judge(calls: Calls, release: Release, scope: Scope | None = None) -> None:
     rights = work_out(calls, release, scope)
     needs = needs_for(calls, release, scope or {})
     assert satisfied(needs, rights.entries)
-    for what, less in weaker(rights.entries):
+    for what, unused, less in weaker(rights.entries):
         assert not satisfied(needs, less), what
     for (path, propagate, privilege), endpoints in rights.reasons.items():
         assert endpoints, f"nobody takes {privilege} on {path} ({propagate})"
