@@ -1,0 +1,61 @@
+"""A live cluster as a policy file: applied at once it changes nothing, and from then on it says what is meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..policy.observe import Observed
+from .access import adopt_access
+from .firewall import adopt_firewall
+from .yaml_text import to_yaml
+
+# The parts of a cluster that a policy does not speak of; that they could not be seen does not matter here.
+_ELSEWHERE = ("certificates", "second factors", "network devices", "realms", "storages")
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A policy: as data, and as the ``text`` of a file. ``notes`` say what of the cluster is not in it, and why."""
+
+    document: dict[str, Any]
+    text: str
+    notes: tuple[str, ...]
+
+
+def adopt(observed: Observed, *, exclusive: bool = True) -> Adopted:
+    """Write down access and firewall of a cluster that was surveyed.
+
+    With ``exclusive``, everything that comes later and is not declared is unexpected. The same state gives the same
+    text. No secrets are read, and none are needed to apply it.
+    """
+    access = adopt_access(observed, exclusive=exclusive)
+    firewall = adopt_firewall(observed, exclusive=exclusive)
+    notes = [*access.notes, *firewall.notes]
+    notes += [
+        f"{gap.what}: not seen. {gap.reason} {gap.fix}".strip()
+        for gap in observed.gaps
+        if not gap.what.startswith(_ELSEWHERE)
+    ]
+    document: dict[str, Any] = {}
+    comments: dict[Any, list[str]] = {}
+    for key, part in (("pve_access", access), ("pve_firewall", firewall)):
+        if part.document:
+            document[key] = part.document
+            comments.update(part.below(key))
+    first = next(iter(document), None)
+    for key in document:
+        comments[key,] = [*(_head(notes) if key == first else []), ""]
+    return Adopted(document, "---\n" + to_yaml(document, comments).lstrip("\n"), tuple(notes))
+
+
+def _head(notes: list[str]) -> list[str]:
+    head = [
+        "Who may do what on this cluster, and through which firewall, as it was found. Applying it at once changes",
+        "nothing:",
+        " ",
+        "  ansible-playbook homelab.pve.site -e policy=FILE",
+    ]
+    if notes:
+        head += [" ", "What is not in here:", " ", *(f"- {note}" for note in notes)]
+    return head
