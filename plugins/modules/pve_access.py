@@ -43,12 +43,18 @@ options:
         description:
           - Role that the token gets on O(readers[].path), and its user as well, where he does not hold its privileges
             already.
+          - Give this and O(readers[].path), or O(readers[].application).
         type: str
-        required: true
       path:
         description: ACL path, such as V(/) or V(/vms/100).
         type: str
-        required: true
+      application:
+        description:
+          - Well-known application that the token is for, such as V(labby). It gets the least rights with which all
+            that the application asks for is answered in full, in roles of their own, whose names begin with V(app-).
+          - C(docs/least_privilege.md) of the collection has the catalogue, and the rights of each.
+          - It takes the place of O(readers[].role), O(readers[].path), O(readers[].propagate) and O(readers[].logs).
+        type: str
       propagate:
         description: As O(acls[].propagate).
         type: bool
@@ -473,6 +479,14 @@ options:
       - Whether the task may take away what the caller needs to undo it. Otherwise it is refused, with the reason.
     type: bool
     default: false
+  max_widening:
+    description:
+      - With V(none), the task fails before anything is changed when any user or token would gain a right, and says
+        who would gain what where. See RV(rights) for what counts.
+      - It also fails when that cannot be told, because the caller does not see all that decides about rights.
+    type: str
+    choices: [any, none]
+    default: any
 seealso:
   - module: homelab.pve.pve_role
   - module: homelab.pve.pve_group
@@ -498,6 +512,14 @@ EXAMPLES = r"""
         secret_file: ~/.proxmox-vm100-token
         expire: 1y
 
+- name: A reader with just what an application needs
+  homelab.pve.pve_access:
+    readers:
+      - token: labby@pve!phone
+        application: labby
+        secret_file: ~/.proxmox-labby-token
+        expire: 90d
+
 - name: Operators with a role of their own on a pool, and nobody else on it
   homelab.pve.pve_access:
     roles:
@@ -520,6 +542,16 @@ EXAMPLES = r"""
       acls:
         paths: [/pool/lab]
     keep: [admin@pve]
+
+- name: Take rights away at the most, and tell which
+  homelab.pve.pve_access:
+    max_widening: none
+    exclusive:
+      acls:
+        paths: [/pool/lab]
+    keep: [admin@pve]
+  check_mode: true
+  register: planned
 
 - name: A document from a file
   homelab.pve.pve_access:
@@ -618,6 +650,74 @@ acl:
   elements: dict
   sample:
     - {path: /pool/lab, type: group, ugid: ops, roleid: guest-operator, propagate: true}
+rights:
+  description:
+    - Who gains and who loses which privilege where by these changes, or in check mode would.
+    - Rights count when they can be used. Whoever is disabled or expired has none, and gains all that stands for him
+      when he can log in again; so does whoever is new.
+    - Rows add up. For one user or token and one privilege, the nearest row or exception above a path tells; where
+      there is none, nothing changes.
+    - Null where the caller does not see all users, groups and ACL entries, or where it depends on members of pools
+      that were not read.
+  returned: success
+  type: dict
+  contains:
+    gained:
+      description: What is gained.
+      type: list
+      elements: dict
+      returned: always
+      contains: &row
+        subject:
+          description: User, or whole id of a token.
+          type: str
+          returned: always
+        privileges:
+          description: The privileges.
+          type: list
+          elements: str
+          returned: always
+        paths:
+          description: The ACL paths.
+          type: list
+          elements: str
+          returned: always
+        where:
+          description: V(here) for these paths themselves, V(below) for all that is below them, V(both).
+          type: str
+          returned: always
+        except:
+          description: Places deeper down that are not meant, with C(path) and C(where).
+          type: list
+          elements: dict
+          returned: always
+        why:
+          description:
+            - What makes the difference. V(created), V(deleted), V(enabled), V(disabled), V(expiry), V(acl),
+              V(groups), V(roles), V(privsep) or V(pools).
+          type: list
+          elements: str
+          returned: always
+        text:
+          description: All of it as a sentence.
+          type: str
+          returned: always
+    lost:
+      description: What is lost.
+      type: list
+      elements: dict
+      returned: always
+      contains: *row
+  sample:
+    gained:
+      - subject: joe@pve
+        privileges: [VM.Audit, VM.Console, VM.PowerMgmt]
+        paths: [/vms/100, /vms/102]
+        where: here
+        except: []
+        why: [acl, groups]
+        text: joe@pve gains VM.Audit, VM.Console, VM.PowerMgmt on /vms/100, on /vms/102 (acl, groups)
+    lost: []
 """
 
 from ansible_collections.homelab.pve.plugins.module_utils.access import spec
@@ -628,8 +728,9 @@ from ansible_collections.homelab.pve.plugins.module_utils.module import run_acce
 def main() -> None:
     """Run the module."""
     allowances = {name: {"type": "bool", "default": False} for name in ("allow_missing", "allow_narrowing")}
+    widening = {"max_widening": {"type": "str", "choices": ["any", "none"], "default": "any"}}
     run_access(
-        {**spec.DOCUMENT, **allowances, **spec.LOCKOUT},
+        {**spec.DOCUMENT, **allowances, **spec.LOCKOUT, **widening},
         parse_document,
         lambda params, plan, task: plan.result,
     )
