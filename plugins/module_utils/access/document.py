@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, TypeVar
 
 from ..client.errors import OptionError
+from ..least.applications import application, rights_of
+from ..least.policy import as_policy
 from . import paths
 from .expiry import Expiry, parse_expiry
-from .model import ROOT, Principal, is_token
+from .model import ROOT, Principal, is_token, owner_of
+from .releases import Release
 
 T = TypeVar("T")
 
@@ -106,6 +109,14 @@ class Scope:
 
 
 @dataclass(frozen=True)
+class ApplicationSpec:
+    """The least rights of an application, for a token and its user. What they are depends on the release."""
+
+    name: str
+    tokenid: str
+
+
+@dataclass(frozen=True)
 class Document:
     roles: tuple[RoleSpec, ...] = ()
     groups: tuple[GroupSpec, ...] = ()
@@ -113,6 +124,7 @@ class Document:
     tokens: tuple[TokenSpec, ...] = ()
     acls: tuple[AclSpec, ...] = ()
     pools: tuple[PoolSpec, ...] = ()
+    applications: tuple[ApplicationSpec, ...] = ()
     exclusive: tuple[Scope, ...] = ()
     keep: tuple[str, ...] = ()
     allow_lockout: bool = False
@@ -123,13 +135,32 @@ class Document:
     # Whether anybody may gain a right: any, or none.
     max_widening: str = "any"
 
+    def for_release(self, release: Release) -> Document:
+        """Return the document with roles and ACL entries in place of applications. Raises OptionError.
+
+        A role of an application may be declared besides, as just what it is.
+        """
+        roles = {role.roleid: role for role in self.roles}
+        acls: list[AclSpec] = []
+        for spec in self.applications:
+            policy = as_policy(rights_of(spec.name, release), spec.name)
+            for roleid, privileges in policy.roles.items():
+                role = RoleSpec(roleid, privileges)
+                if roles.setdefault(roleid, role) != role:
+                    raise OptionError(
+                        f"roles: {roleid} is the role of the application {spec.name}, and is declared otherwise.",
+                        "Leave it out; it comes with the reader.",
+                    )
+            acls += [_shared(spec.tokenid, list(acl.paths), [acl.role], acl.propagate) for acl in policy.acls]
+        return replace(self, roles=tuple(roles.values()), acls=(*self.acls, *acls), applications=())
+
 
 def parse_document(raw: Mapping[str, Any]) -> Document:
     """Read a whole ``pve_access`` document, the shorthand ``readers`` included. Raises OptionError, naming the field.
 
     ``raw`` has been through an argument spec: every key is there, and None where it was not given.
     """
-    readers = [expand_reader(reader) for reader in raw.get("readers") or []]
+    readers = _each(raw, "readers", expand_reader)
     roles = _each(raw, "roles", parse_role)
     if any(reader.get("logs") for reader in raw.get("readers") or []):
         roles = _with_logs_role(roles)
@@ -145,6 +176,9 @@ def parse_document(raw: Mapping[str, Any]) -> Document:
         tokens=tuple(_each(raw, "tokens", parse_token) + [reader.token for reader in readers]),
         acls=tuple(_each(raw, "acls", parse_acl) + [acl for reader in readers for acl in reader.acls]),
         pools=tuple(_each(raw, "pools", parse_pool)),
+        applications=tuple(
+            ApplicationSpec(reader.application, reader.token.tokenid) for reader in readers if reader.application
+        ),
         exclusive=tuple(parse_exclusive(raw.get("exclusive") or {})),
         keep=tuple(raw.get("keep") or ()),
         allow_lockout=bool(raw.get("allow_lockout")),
@@ -164,25 +198,42 @@ LOGS_ROLE = "homelab-logs"
 
 @dataclass(frozen=True)
 class Reader:
+    """What a reader stands for. With an ``application``, its ACL entries come when the release is known."""
+
     owner: str
     token: TokenSpec
     acls: tuple[AclSpec, ...]
+    application: str | None = None
 
 
 def expand_reader(raw: Mapping[str, Any]) -> Reader:
     """Turn a reader into what it stands for: the token, and an ACL entry that both its halves share."""
     token = parse_token({**raw, "tokenid": raw["token"], "privsep": True, "state": "present"})
+    owner = owner_of(token.tokenid)
+    given = [name for name in ("role", "path", "propagate") if raw.get(name) is not None]
+    given += ["logs"] if raw.get("logs") else []
+    if raw.get("application"):
+        if given:
+            raise OptionError(
+                f"{token.tokenid}: the rights of an application are worked out, so there is no place for "
+                f"{' and '.join(given)}.",
+                "Leave that out, or leave out application; what the reader is to have besides goes under acls.",
+            )
+        return Reader(owner, token, (), application(raw["application"]).name)
+    missing = [name for name in ("role", "path") if raw.get(name) is None]
+    if missing:
+        raise OptionError(
+            f"{token.tokenid}: {' and '.join(missing)} missing.",
+            "A reader gets a role on a path, or the rights that an application needs: role and path, or application.",
+        )
     roles = [raw["role"], *([LOGS_ROLE] if raw.get("logs") else [])]
-    acl = parse_acl(
-        {
-            "paths": [raw["path"]],
-            "tokens": [token.tokenid],
-            "roles": roles,
-            "propagate": raw.get("propagate"),
-            "grant_user": True,
-        }
-    )
-    return Reader(token.tokenid.rpartition("!")[0], token, (acl,))
+    return Reader(owner, token, (_shared(token.tokenid, [raw["path"]], roles, raw.get("propagate")),))
+
+
+def _shared(tokenid: str, places: list[str], roles: list[str], propagate: bool | None) -> AclSpec:
+    """Return ACL entries for a token and its user."""
+    entry = {"paths": places, "tokens": [tokenid], "roles": roles, "propagate": propagate, "grant_user": True}
+    return parse_acl(entry)
 
 
 def _with_logs_role(roles: list[RoleSpec]) -> list[RoleSpec]:

@@ -28,6 +28,7 @@ def plan_access(view: View, wanted: Document) -> Plan:
 
     Raises OptionError with every reason that speaks against it; then nothing of it is done.
     """
+    wanted = wanted.for_release(view.release)
     target = make_target(view, wanted)
     _raise(target)
     secrets = tuple(_secret_changes(view, wanted, target))

@@ -54,10 +54,11 @@ TOKEN: Spec = {
 
 READER: Spec = {
     "token": {"type": "str", "required": True, "no_log": False},
-    "role": {"type": "str", "required": True},
-    "path": {"type": "str", "required": True},
+    "role": {"type": "str"},
+    "path": {"type": "str"},
     "propagate": {"type": "bool"},
     "logs": {"type": "bool", "default": False},
+    "application": {"type": "str"},
     **_SECRET,
     "deliver_to": {"type": "str"},
     "deliver_owner": {"type": "str"},

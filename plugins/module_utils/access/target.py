@@ -68,6 +68,7 @@ class Target:
 
 def make_target(view: View, wanted: Document) -> Target:
     """Work out what is meant. Problems are collected, not raised: the user wants to see all of them."""
+    wanted = wanted.for_release(view.release)
     target = Target(view.state, view.state)
     _assume(target, view, wanted)
     for role in wanted.roles:
