@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..access.model import is_token
+from ..access.explain import Explainer
+from ..access.model import ROOT, is_token
 from ..access.observe import rights_from
 from ..access.paths import ancestors
-from ..access.permissions import TREE_PATHS, Privileges
-from ..access.releases import READS_MORE, reading_privileges
+from ..access.permissions import TREE_PATHS, Privileges, sources
+from ..access.releases import READS_MORE, privileges, reading_privileges
 from ..client.errors import ApiError
-from .document import AT_LEAST, AT_MOST, EXACTLY, LIMITS, NEVER, NOTHING, Assertion, Policy
+from ..wording import some_of
+from .document import AT_LEAST, AT_MOST, EXACTLY, LIMITS, NEVER, NOTHING, READ_ONLY, Assertion, Policy, is_pattern
 from .findings import Judgement
 from .observe import Observed
 from .sources import NotInSnapshot, Source
@@ -21,11 +23,16 @@ from .sources import NotInSnapshot, Source
 # Stand for all guests, storages, nodes and pools that nobody has named: what holds there holds for those to come.
 UNNAMED = ("/vms/999999999", "/storage/homelab-unnamed", "/nodes/homelab-unnamed", "/pool/homelab-unnamed")
 _ALWAYS = "a user, unlike a token, may always change his own password and make API tokens for himself"
+_NONE: frozenset[str] = frozenset()
+_MOST_PATHS = 5
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an assertion. ``confirmed`` tells whether PVE's own answers were the same; None: not asked."""
+    """What became of an assertion. ``confirmed`` tells whether PVE's own answers were the same; None: not asked.
+
+    One that could not be judged, because nobody is there or not enough is seen, does not hold.
+    """
 
     assertion: Assertion
     subjects: tuple[str, ...]
@@ -44,54 +51,278 @@ class Outcome:
         }
 
 
+class _Wrong(NamedTuple):
+    """The privileges that somebody lacks on a path, and those that he holds and should not."""
+
+    lacks: frozenset[str] = _NONE
+    more: frozenset[str] = _NONE
+
+    def within(self, other: _Wrong) -> bool:
+        return self.lacks <= other.lacks and self.more <= other.more
+
+
+_RIGHT = _Wrong()
+
+
 def judge(observed: Observed, policy: Policy, judgement: Judgement, asked: Source | None) -> list[Outcome]:
     """Judge all assertions. ``asked`` is where PVE is asked to confirm them; None to leave that out.
 
     Subjects that are named in full are confirmed, with one request each; those of patterns are only worked out.
     """
-    everybody = sorted({*observed.state.users, *observed.state.tokens})
-    places = _places(observed)
-    answers: dict[str, Mapping[str, Privileges] | None] = {}
-    outcomes = []
-    for assertion in policy.assertions:
-        outcomes.append(_judge(observed, assertion, everybody, places, judgement, asked, answers))
-    return outcomes
+    judge_one = _Judge(observed, judgement, asked)
+    return [judge_one(assertion) for assertion in policy.assertions]
 
 
-def _judge(
-    observed: Observed,
-    assertion: Assertion,
-    everybody: Iterable[str],
-    places: Sequence[str],
-    judgement: Judgement,
-    asked: Source | None,
-    answers: dict[str, Mapping[str, Privileges] | None],
-) -> Outcome:
-    pattern = any(sign in assertion.subject for sign in "*?[")
-    subjects = [one for one in everybody if fnmatchcase(one, assertion.subject)] if pattern else [assertion.subject]
-    if not subjects or (not pattern and assertion.subject not in everybody):
-        judgement.find(
+class _Judge:
+    def __init__(self, observed: Observed, judgement: Judgement, asked: Source | None) -> None:
+        self.observed, self.judgement, self.asked = observed, judgement, asked
+        self.state, self.evaluator = observed.state, observed.evaluator
+        self.everybody = sorted({*self.state.users, *self.state.tokens})
+        self.places = _places(observed)
+        lists = {"users", "groups", "acl"}
+        if any(path.startswith("/pool") for path in self.state.acl_paths):
+            lists.add("pools")
+        # What is worked out from lists that may not be whole can be too little.
+        self.sees_all = lists <= observed.access.complete
+        self.explainer = Explainer(self.state)
+        # Where PVE's own answers about somebody differ; None where it does not tell.
+        self.differences: dict[str, Mapping[str, Privileges] | None] = {}
+        self.told: set[tuple[str, str]] = set()
+
+    def __call__(self, assertion: Assertion) -> Outcome:
+        pattern = is_pattern(assertion.subject)
+        subjects = [one for one in self.everybody if fnmatchcase(one, assertion.subject)] if pattern else []
+        known = assertion.subject in self.state.users or assertion.subject in self.state.tokens
+        paths = self._matching(assertion)
+        if not (subjects or known or assertion.subject == ROOT):
+            self._tell_unmatched(assertion)
+            # What entries that outlived a user would give whoever gets his name counts as held.
+            judged = not pattern and assertion.kind in LIMITS and "users" in self.observed.access.complete
+            holds = judged and self._holds(assertion, assertion.subject, paths)
+            return Outcome(assertion, () if pattern else (assertion.subject,), holds)
+        if not paths:
+            self._tell_unmatched(assertion, path=True)
+        if not pattern:
+            subjects = [assertion.subject]
+        above = _above(paths)
+        cache: dict[int, _Wrong] = {}
+        holds = bool(paths)
+        for subject in subjects:
+            holds = self._holds(assertion, subject, paths, above, cache) and holds
+        confirmed = None if pattern or self.asked is None else self._confirm(subjects[0], paths)
+        return Outcome(assertion, tuple(subjects), holds, confirmed, tuple(self._notes(assertion, subjects, paths)))
+
+    def _matching(self, assertion: Assertion) -> list[str]:
+        """Return the paths that an assertion speaks of, each after those above it."""
+        found = [assertion.path]
+        if is_pattern(assertion.path):
+            found = [path for path in self.places if fnmatchcase(path, assertion.path)]
+        if assertion.below:
+            tops = set(found)
+            found = [*tops.union(path for path in self.places if not tops.isdisjoint(ancestors(path)))]
+        return sorted(found)
+
+    def _tell_unmatched(self, assertion: Assertion, *, path: bool = False) -> None:
+        if not path and "users" not in self.observed.access.complete:
+            return  # there may be one all the same, and that this is not known is a gap
+        nothing = "nothing: no path is like that" if path else "nobody: there is no such user or token"
+        self.judgement.find(
             "assertion_unmatched",
             assertion.subject,
             assertion.path,
-            f"The assertion '{assertion}' speaks of nobody: there is no such user or token.",
-            expected=assertion.subject,
-            fix="Correct the subject, or take the assertion out.",
+            f"The assertion '{assertion}' speaks of {nothing}.",
+            expected=assertion.path if path else assertion.subject,
+            fix=f"Correct the {'path' if path else 'subject'}, or take the assertion out.",
         )
-    holds = True
-    confirmed: bool | None = None
-    notes: dict[str, None] = {}
-    for subject in subjects:
-        for path in _matching(assertion, places):
-            held = observed.evaluator.privileges(subject, path)
-            wrong = _wrong(assertion, held, observed)
-            if wrong:
-                holds = False
-                _tell(judgement, assertion, subject, path, held, wrong)
-            notes.update(dict.fromkeys(_notes(assertion, subject, path, held)))
-        if asked is not None and not pattern:
-            confirmed = _confirm(observed, subject, _matching(assertion, places), judgement, asked, answers)
-    return Outcome(assertion, tuple(subjects), holds, confirmed, tuple(notes))
+
+    # -- what is wrong -------------------------------------------------------------------------------------------------
+
+    def _holds(
+        self,
+        assertion: Assertion,
+        subject: str,
+        paths: Sequence[str],
+        above: Mapping[str, str] | None = None,
+        cache: dict[int, _Wrong] | None = None,
+    ) -> bool:
+        """Tell whether an assertion holds for somebody, and write down where it does not.
+
+        ``cache`` is what is wrong with privileges; the evaluator gives the same object for the same ones.
+        """
+        known = {} if cache is None else cache
+        wrong: dict[str, _Wrong] = {}
+        for path in paths:
+            held = self.evaluator.privileges(subject, path)
+            found = known.get(id(held)) if held else None
+            if found is None:
+                found = self._wrong(assertion, held)
+                if held:
+                    known[id(held)] = found
+            if found.lacks and path in UNNAMED:
+                found = found._replace(lacks=_NONE)  # nobody has to hold anything on what is not there
+            if found != _RIGHT:
+                wrong[path] = found
+        if wrong:
+            self._tell(assertion, subject, wrong, _above(paths) if above is None else above)
+        return not wrong
+
+    def _wrong(self, assertion: Assertion, held: Privileges) -> _Wrong:
+        names, privs, kind = frozenset(held), assertion.privs, assertion.kind
+        if kind == NOTHING:
+            return _Wrong(more=names)
+        if kind == NEVER:
+            return _Wrong(more=names & privs)
+        if kind == AT_MOST:
+            return _Wrong(more=names - privs)
+        if kind == AT_LEAST:
+            return _Wrong(privs - names)
+        if kind == EXACTLY:
+            return _Wrong(privs - names, names - privs)
+        return _Wrong(more=names - reading_privileges(self.observed.access.release) - READS_MORE)
+
+    def _tell(self, assertion: Assertion, subject: str, wrong: Mapping[str, _Wrong], above: Mapping[str, str]) -> None:
+        """Write down what is wrong, once for all that has it from the same place."""
+        entries = {path for principal in sources(self.state, subject) for path in self.state.acl.get(principal, {})}
+        together: dict[tuple[Any, ...], list[str]] = {}
+        for path, found in wrong.items():
+            top = above.get(path, "")
+            if top in wrong and (found == wrong[top] or self._inherits(found, path, wrong[top], top, entries)):
+                continue
+            giver = next((one for one in reversed(list(ancestors(path))) if one in entries), "")
+            pools = self.state.pools_of.get(path)
+            together.setdefault((path.rpartition("/")[0], found, giver, pools), []).append(path)
+        shown: set[str] = set()
+        for (parent, wrong_here, *unused), paths in together.items():
+            found = wrong_here if self.sees_all else _Wrong(more=wrong_here.more)
+            if found == _RIGHT:
+                continue
+            named = [path for path in paths if path not in UNNAMED]
+            all_below = f"{parent}/*"
+            several = len(paths) > 1 or not named
+            at = all_below if several and all_below not in shown else paths[0]
+            shown.add(at)
+            where = some_of(named, _MOST_PATHS) or f"whatever is new below {parent}"
+            self._find(assertion, subject, at, where, paths[0], found)
+
+    def _inherits(self, found: _Wrong, path: str, above: _Wrong, top: str, entries: Set[str]) -> bool:
+        """Tell whether what is wrong on a path is part of what is wrong above it, and comes down from there."""
+        return found.within(above) and path not in self.state.pools_of and entries.isdisjoint(_between(top, path))
+
+    def _find(self, assertion: Assertion, subject: str, at: str, where: str, path: str, wrong: _Wrong) -> None:
+        besides = {
+            READ_ONLY: "holds, and can change things with it,",
+            AT_MOST: "holds besides",
+            EXACTLY: "holds besides",
+        }
+        parts = (
+            f"lacks {', '.join(sorted(wrong.lacks))}" if wrong.lacks else "",
+            f"{besides.get(assertion.kind, 'holds')} {', '.join(sorted(wrong.more))}" if wrong.more else "",
+        )
+        fixes = (self._fix_of_more(subject, path, wrong.more), self._fix_of_lacks(subject, path, wrong.lacks))
+        said = " and ".join(part for part in parts if part)
+        self.judgement.find(
+            "assertion",
+            subject,
+            at,
+            f"{subject} {said} on {where}, against the assertion '{assertion}'.",
+            expected=str(assertion),
+            found=sorted(self.evaluator.privileges(subject, path)),
+            fix=" ".join(part for part in fixes if part) + " Or correct the assertion.",
+            level=assertion.level,
+        )
+
+    def _fix_of_more(self, subject: str, path: str, more: frozenset[str]) -> str:
+        if not more:
+            return ""
+        if subject == ROOT:
+            return "root@pam may do everything, always: use another id."
+        grants = self.explainer.explain(subject, path)
+        told = dict.fromkeys(
+            f"{grant.entry.role} for {grant.entry.principal.kind} {grant.entry.principal.name} on {grant.entry.path}"
+            for name in sorted(more)
+            for grant in grants.get(name, ())
+        )
+        return f"It comes from {some_of(told, _MOST_PATHS)}: take that away, or give a role without it."
+
+    def _fix_of_lacks(self, subject: str, path: str, lacks: frozenset[str]) -> str:
+        if not lacks:
+            return ""
+        release = self.observed.access.release
+        unknown = sorted(lacks - privileges(release))
+        if unknown:
+            return f"PVE {release[0]}.{release[1]} has no {', '.join(unknown)}: name what took its place."
+        token = self.state.tokens.get(subject)
+        whom = "the token and its user both" if token and token.privsep else "the id, or a group that it is in,"
+        return f"Give {whom} a role with it on {path} or above; an entry in between may hide it."
+
+    # -- what else is to be said ---------------------------------------------------------------------------------------
+
+    def _notes(self, assertion: Assertion, subjects: Sequence[str], paths: Sequence[str]) -> Iterator[str]:
+        release = self.observed.access.release
+        unknown = sorted(assertion.privs - privileges(release))
+        if unknown:
+            yield f"PVE {release[0]}.{release[1]} has no {', '.join(unknown)}, and nobody can hold it"
+        if assertion.kind != READ_ONLY:
+            return
+        above = _above(paths)
+        for subject in subjects:
+            yield from self._reads_more(subject, paths, above)
+        users = [subject for subject in subjects if not is_token(subject)]
+        if users:
+            yield f"{some_of(users)}: {_ALWAYS}"
+
+    def _reads_more(self, subject: str, paths: Sequence[str], above: Mapping[str, str]) -> Iterator[str]:
+        more: dict[str, frozenset[str]] = {}
+        together: dict[frozenset[str], list[str]] = {}
+        for path in paths:
+            more[path] = READS_MORE.intersection(self.evaluator.privileges(subject, path))
+            if more[path] and not more[path] <= more.get(above.get(path, ""), _NONE) and path not in UNNAMED:
+                together.setdefault(more[path], []).append(path)
+        for names, found in together.items():
+            where = some_of(found, _MOST_PATHS)
+            yield f"{subject} also reads logs or files: {', '.join(sorted(names))} on {where}"
+
+    # -- asking PVE itself ---------------------------------------------------------------------------------------------
+
+    def _confirm(self, subject: str, paths: Iterable[str]) -> bool | None:
+        """Compare PVE's own answer about a subject with what was worked out. None where PVE does not tell."""
+        if subject not in self.differences:
+            self.differences[subject] = self._ask(subject)
+        differing = self.differences[subject]
+        if differing is None:
+            return None
+        # What holds on a path that PVE's tree does not have follows from those above it.
+        concerned = sorted({one for path in paths for one in ancestors(path)} & differing.keys())
+        for path in concerned:
+            if (subject, path) in self.told or not differing.keys().isdisjoint([*ancestors(path)][:-1]):
+                continue
+            self.told.add((subject, path))
+            self.judgement.find(
+                "assertion_unconfirmed",
+                subject,
+                path,
+                f"PVE says that {subject} holds other rights on {path} than follow from its lists.",
+                expected=sorted(self.evaluator.privileges(subject, path)),
+                found=sorted(differing[path]),
+                fix="Audit again; if it stays, please report it with the output of `pveum user permissions`.",
+            )
+        return not concerned
+
+    def _ask(self, subject: str) -> Mapping[str, Privileges] | None:
+        """Return what PVE says about a subject wherever that is not what was worked out."""
+        if self.asked is None or not self.sees_all:
+            return None
+        try:
+            told = rights_from(self.asked.get("/access/permissions", {"userid": subject}))
+        except (ApiError, NotInSnapshot):
+            return None
+        # PVE leaves out the paths on which nothing is held.
+        every = {*told, *TREE_PATHS, *self.state.acl_paths, *self.state.pools_of}
+        return {
+            path: told.get(path, {})
+            for path in sorted(every)
+            if told.get(path, {}) != self.evaluator.privileges(subject, path)
+        }
 
 
 def _places(observed: Observed) -> list[str]:
@@ -104,101 +335,17 @@ def _places(observed: Observed) -> list[str]:
     return sorted(paths)
 
 
-def _matching(assertion: Assertion, places: Sequence[str]) -> list[str]:
-    if any(sign in assertion.path for sign in "*?["):
-        found = [path for path in places if fnmatchcase(path, assertion.path)]
-    else:
-        found = [assertion.path]
-    if assertion.below:
-        tops = set(found)
-        found = sorted(tops.union(path for path in places if tops.intersection(ancestors(path))))
+def _above(paths: Iterable[str]) -> dict[str, str]:
+    """Return, for each path that has one, the nearest of the others that is above it."""
+    every = set(paths)
+    found = {}
+    for path in every:
+        nearest = next((one for one in reversed([*ancestors(path)][:-1]) if one in every), None)
+        if nearest is not None and nearest != path:
+            found[path] = nearest
     return found
 
 
-def _wrong(assertion: Assertion, held: Privileges, observed: Observed) -> str:
-    """Return what is wrong with what somebody holds on a path, empty where nothing is."""
-    names = frozenset(held)
-    if assertion.kind == NOTHING:
-        return _list("holds", names)
-    if assertion.kind == NEVER:
-        return _list("holds", names & assertion.privs)
-    if assertion.kind == AT_MOST:
-        return _list("holds besides", names - assertion.privs)
-    if assertion.kind == AT_LEAST:
-        return _list("lacks", assertion.privs - names)
-    if assertion.kind == EXACTLY:
-        parts = (_list("lacks", assertion.privs - names), _list("holds besides", names - assertion.privs))
-        return " and ".join(part for part in parts if part)
-    return _list("holds, and can change things with it,", _writing(names, observed))
-
-
-def _writing(names: Iterable[str], observed: Observed) -> frozenset[str]:
-    return frozenset(names) - reading_privileges(observed.access.release) - READS_MORE
-
-
-def _list(what: str, names: Iterable[str]) -> str:
-    told = ", ".join(sorted(names))
-    return f"{what} {told}" if told else ""
-
-
-def _notes(assertion: Assertion, subject: str, path: str, held: Privileges) -> Iterator[str]:
-    if assertion.kind != "read_only":
-        return
-    more = READS_MORE.intersection(held)
-    if more:
-        yield f"{subject} also reads logs or files: {', '.join(sorted(more))} on {path}"
-    if not is_token(subject):
-        yield f"{subject}: {_ALWAYS}"
-
-
-def _tell(judgement: Judgement, assertion: Assertion, subject: str, path: str, held: Privileges, wrong: str) -> None:
-    limit = assertion.kind in LIMITS or assertion.kind == EXACTLY
-    judgement.find(
-        "assertion",
-        subject,
-        path,
-        f"{subject} {wrong} on {path}, against the assertion '{assertion}'.",
-        expected=str(assertion),
-        found=sorted(held),
-        fix=(
-            f"Find the ACL entries that give it, on {path} or above, for the id itself, its user, his groups or a pool "
-            "(`pveum user permissions` lists what holds), and take them away; or correct the assertion."
-            if limit
-            else "Give the id, and with privilege separation its user too, a role that holds it on this path or above."
-        ),
-        level=assertion.level,
-    )
-
-
-def _confirm(
-    observed: Observed,
-    subject: str,
-    paths: Iterable[str],
-    judgement: Judgement,
-    asked: Source,
-    answers: dict[str, Mapping[str, Privileges] | None],
-) -> bool | None:
-    """Compare PVE's own answer about a subject with what was worked out. None where PVE does not tell."""
-    if subject not in answers:
-        try:
-            answers[subject] = rights_from(asked.get("/access/permissions", {"userid": subject}))
-        except (ApiError, NotInSnapshot):
-            answers[subject] = None
-    told = answers[subject]
-    if told is None:
-        return None
-    same = True
-    for path in paths:
-        # A path that PVE's tree does not have is not told apart from those above it.
-        if path in told and dict(told[path]) != observed.evaluator.privileges(subject, path):
-            same = False
-            judgement.find(
-                "assertion_unconfirmed",
-                subject,
-                path,
-                f"PVE says that {subject} holds other rights on {path} than follow from its lists.",
-                expected=sorted(observed.evaluator.privileges(subject, path)),
-                found=sorted(told[path]),
-                fix="Audit again; if it stays, please report it with the output of `pveum user permissions`.",
-            )
-    return same
+def _between(top: str, path: str) -> set[str]:
+    """Return a path and all that is between it and one above it."""
+    return set(ancestors(path)) - set(ancestors(top))

@@ -104,10 +104,10 @@ def _assertion(where: str, raw: Raw) -> Iterable[Assertion]:
         raise OptionError(f"{where}: subject is empty.", "Name a user or a token, or give a pattern such as '*@pve'.")
     found = []
     for path in raw["paths"]:
-        normal = path if _is_pattern(path) else paths.normalise(path)
+        normal = path if is_pattern(path) else paths.normalise(path)
         if normal is None or not normal.startswith("/"):
             raise OptionError(f"{where}: {path!r} is no ACL path.", "Paths look like /vms/100; patterns like /vms/*.")
-        if not _is_pattern(path) and not any(paths.is_valid(normal, release) for release in _GRAMMARS):
+        if not is_pattern(path) and not any(paths.is_valid(normal, release) for release in _GRAMMARS):
             guess = paths.meant(normal, releases.NEWEST)
             raise OptionError(f"{where}: PVE has no ACL path {path!r}.", f"You probably mean {guess}." if guess else "")
         for kind in kinds:
@@ -118,7 +118,8 @@ def _assertion(where: str, raw: Raw) -> Iterable[Assertion]:
     return found
 
 
-def _is_pattern(text: str) -> bool:
+def is_pattern(text: str) -> bool:
+    """Tell whether a text is a shell pattern, and not a name."""
     return any(sign in text for sign in "*?[")
 
 
@@ -143,7 +144,7 @@ def _hygiene(raw: Raw) -> Hygiene:
 def _exemption(where: str, raw: Raw) -> Exemption:
     if not raw["reason"].strip():
         raise OptionError(f"{where}: the reason is empty.", "Say why this is borne, for those who read it later.")
-    if not _is_pattern(raw["rule"]) and raw["rule"] not in RULES:
+    if not is_pattern(raw["rule"]) and raw["rule"] not in RULES:
         close = difflib.get_close_matches(raw["rule"], sorted(RULES), 1, 0.5)
         raise OptionError(f"{where}: there is no rule {raw['rule']!r}.", f"Did you mean {close[0]}?" if close else "")
     try:
