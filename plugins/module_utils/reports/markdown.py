@@ -1,0 +1,116 @@
+"""The report for pull requests: short Markdown, in which nothing that people wrote does anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from ..policy.audit import FAIL, INCOMPLETE, PASS
+from ..policy.findings import Finding
+from .report import SAID, NodeReach, Report, one_line, plural
+
+_MOST = 50
+_LONGEST = 400
+_SIGNS = {PASS: "✅", FAIL: "❌", INCOMPLETE: "⚠️"}
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|~$])")
+_TICKS = re.compile("`+")
+
+
+def render(report: Report) -> str:
+    """Return the audit as Markdown."""
+    return "\n".join(_all(report)) + "\n"
+
+
+def _all(report: Report) -> Iterator[str]:
+    audit = report.audit
+    counts = ", ".join(plural(number, level) for level, number in _counted(report))
+    yield f"## {_SIGNS[report.status]} Audit of {code(report.cluster)}: {report.status}"
+    yield ""
+    yield f"{SAID[report.status]} {counts or 'No findings'}."
+    yield ""
+    yield f"As seen by {code(report.caller)} at {report.time}, PVE {report.release}."
+    if audit.findings:
+        yield from ("", "### Findings", "", "| | what | how to put it right |", "|---|---|---|")
+        yield from (_row(finding) for finding in audit.findings[:_MOST])
+        yield from _more(audit.findings, "finding")
+    if audit.gaps:
+        yield from ("", "### What could not be seen", "")
+        yield from (
+            f"* **{text(gap.what)}**: {text(gap.reason)} {text(gap.fix)}".rstrip() for gap in audit.gaps[:_MOST]
+        )
+        yield from _more(audit.gaps, "gap")
+    if audit.outcomes:
+        held = sum(outcome.holds for outcome in audit.outcomes)
+        yield from ("", f"{held} of {plural(len(audit.outcomes), 'assertion')} on effective rights held.")
+    yield from _changes(report, True, "Who would gain by applying the policy")
+    yield from _changes(report, False, "Who would lose by applying the policy")
+    yield from _reach(report.reach)
+    if audit.excepted:
+        yield from ("", f"<details><summary>{plural(len(audit.excepted), 'finding')} excepted</summary>", "")
+        yield from (f"* {_about(one)}: {text(one.excepted)}" for one in audit.excepted[:_MOST])
+        yield from _more(audit.excepted, "finding")
+        yield from ("", "</details>")
+
+
+def _counted(report: Report) -> Iterator[tuple[str, int]]:
+    words = {"error": "error", "warn": "warning", "info": "note"}
+    yield from ((words[level], number) for level, number in report.audit.counts().items() if number)
+    if report.audit.excepted:
+        yield "exception", len(report.audit.excepted)
+    if report.audit.gaps:
+        yield "gap", len(report.audit.gaps)
+
+
+def _row(finding: Finding) -> str:
+    what = f"{text(finding.message)}<br>{_about(finding)}"
+    return f"| **{finding.level}** | {what} | {text(finding.fix)} |"
+
+
+def _about(finding: Finding) -> str:
+    return " ".join(code(part) for part in (finding.rule, finding.subject, finding.path) if part)
+
+
+def _changes(report: Report, gained: bool, title: str) -> Iterator[str]:
+    rows = [change for change in report.changes if change.gained is gained]
+    if rows:
+        yield from ("", f"### {title}", "")
+        yield from (f"* {text(change.text())}" for change in rows[:_MOST])
+        yield from _more(rows, "change")
+
+
+def _reach(reach: Sequence[NodeReach]) -> Iterator[str]:
+    open_nodes = {port: [one.node for one in reach if one.ports[at].everybody] for at, port in enumerate(_ports(reach))}
+    said = [
+        f"* TCP {port} of {', '.join(map(code, nodes[:_MOST]))}{' and others' if len(nodes) > _MOST else ''}"
+        for port, nodes in open_nodes.items()
+        if nodes
+    ]
+    if said:
+        yield from ("", "### Open to everybody by the firewall", "", *said)
+
+
+def _ports(reach: Sequence[NodeReach]) -> list[int]:
+    return [found.port for found in reach[0].ports] if reach else []
+
+
+def _more(rows: Sequence[object], word: str) -> Iterator[str]:
+    if len(rows) > _MOST:
+        yield from ("", f"And {plural(len(rows) - _MOST, f'more {word}')}.")
+
+
+def text(said: object) -> str:
+    """Return a text in one line that Markdown shows as it is: no markup, no mentions, no HTML."""
+    line = one_line(said)
+    line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # A comment inside keeps a name from being told that it was spoken of, and an address from becoming a link.
+    return _SPECIAL.sub(r"\\\1", line).replace("@", "@<!-- -->").replace("://", ":<!-- -->//")
+
+
+def code(said: object) -> str:
+    """Return a text as code, also inside of a table."""
+    line = one_line(said)
+    line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    fence = "`" * (max((len(ticks) for ticks in _TICKS.findall(line)), default=0) + 1)
+    blank = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{blank}{line}{blank}{fence}".replace("|", "\\|") if line else ""

@@ -1,0 +1,345 @@
+"""The report for people: one page that needs nothing but itself.
+
+What people wrote is escaped, and a policy inside of the page lets no other script run and nothing be loaded.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from itertools import islice
+from typing import Any
+
+from ..firewall.exposure import Exposure, Span
+from ..firewall.guard import NOT_SEEN
+from ..policy.findings import LEVELS, Finding
+from .report import SAID, NodeReach, Report, clean, day, plural
+from .rights import data, standing
+from .script import JS
+from .style import CSS
+from .timeline import Ending, timeline
+
+# A page has to open quickly; all there is, is in the other reports.
+_MOST_FINDINGS, _MOST_STANDING, _MOST_DRAWN, _MOST_LISTED, _MOST_SPANS = 2000, 400, 40, 1000, 12
+_LEVEL_WORDS = {"error": "errors", "warn": "warnings", "info": "notes"}
+_SERVICES = {8006: "TCP 8006, API and web interface", 22: "TCP 22, SSH"}
+
+
+def render(report: Report) -> str:
+    """Return the audit as a page."""
+    body = "\n".join(_body(report))
+    access = report.audit.observed.access
+    told = json.dumps(data(access.state, access.release, report.audit.observed.now), separators=(",", ":"))
+    # Nothing in it may end the element that it stands in.
+    told = told.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    policy = f"default-src 'none'; style-src {_hash(CSS)}; script-src {_hash(JS)}; base-uri 'none'; form-action 'none'"
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>Audit of {_text(report.cluster)}: {report.status}</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
+        f'{body}\n<script type="application/json" id="data">{told}</script>\n<script>{JS}</script>\n</body>\n</html>\n'
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
+
+
+def _text(said: Any) -> str:
+    return escape(clean(said))
+
+
+def _code(said: Any) -> str:
+    return f"<code>{_text(said)}</code>"
+
+
+def _tag(kind: str, said: str) -> str:
+    return f'<span class="tag {kind}">{said}</span>'
+
+
+def _body(report: Report) -> Iterator[str]:
+    yield '<a class="skip" href="#findings">To the findings</a>'
+    yield from _head(report)
+    yield '<main id="main">'
+    yield from _findings(report)
+    yield from _gaps(report)
+    yield from _assertions(report)
+    yield from _who(report)
+    yield from _changes(report)
+    yield from _tokens(report)
+    yield from _reach(report)
+    yield from _excepted(report)
+    yield from _rules(report)
+    yield "</main>"
+    yield f"<footer>Made by homelab.pve from what {_code(report.caller)} could see at {report.time}.</footer>"
+
+
+# -- head -------------------------------------------------------------------------------------------------------------
+
+
+def _head(report: Report) -> Iterator[str]:
+    audit, state = report.audit, report.audit.observed.state
+    yield '<header><div class="title">'
+    yield f'<h1>Audit of {_text(report.cluster)}</h1><span class="badge {report.status}">{report.status}</span></div>'
+    yield f'<p class="lead">{SAID[report.status]}</p><dl class="facts">'
+    facts = {
+        "Time": report.time,
+        "PVE": report.release,
+        "Seen by": _code(report.caller),
+        "Fails on": "nothing" if report.fail_on == "never" else f"{report.fail_on} and above",
+        "Ids": f"{plural(len(state.users), 'user')}, {plural(len(state.tokens), 'token')}",
+    }
+    yield from (f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
+    yield '</dl><ul class="tiles">'
+    for level, number in audit.counts().items():
+        yield _tile("findings", level if number else "", number, _LEVEL_WORDS[level])
+    held = sum(outcome.holds for outcome in audit.outcomes)
+    if audit.gaps:
+        yield _tile("gaps", "warn", len(audit.gaps), "not judged")
+    if audit.outcomes:
+        yield _tile("assertions", "", f"{held}/{len(audit.outcomes)}", "assertions held")
+    if audit.excepted:
+        yield _tile("excepted", "", len(audit.excepted), "excepted")
+    yield _tile("rules", "", len(report.checked), "rules judged")
+    yield "</ul></header>"
+
+
+def _tile(where: str, kind: str, number: Any, word: str) -> str:
+    return f'<li><a class="{kind}" href="#{where}"><b>{number}</b>{word}</a></li>'
+
+
+# -- findings ---------------------------------------------------------------------------------------------------------
+
+
+def _findings(report: Report) -> Iterator[str]:
+    findings = report.audit.findings
+    yield '<section id="findings" aria-labelledby="findings-title"><h2 id="findings-title">Findings</h2>'
+    if not findings:
+        yield "<p>None.</p></section>"
+        return
+    yield '<div class="tools needs-script">'
+    yield '<label>Find <input type="search" id="find" autocomplete="off"></label> '
+    yield " ".join(
+        f'<label><input type="checkbox" value="{level}" checked> {_LEVEL_WORDS[level]}</label>'
+        for level in reversed(LEVELS)
+        if any(finding.level == level for finding in findings)
+    )
+    yield ' <span id="found" class="soft" role="status"></span></div><div class="scroll"><table class="findings">'
+    yield '<thead><tr><th scope="col">Level</th><th scope="col">About</th><th scope="col">What</th></tr></thead><tbody>'
+    yield from (_row(finding) for finding in findings[:_MOST_FINDINGS])
+    yield f"</tbody></table></div>{_rest(len(findings), _MOST_FINDINGS, 'finding')}</section>"
+
+
+def _row(finding: Finding) -> str:
+    about = "<br>".join(_code(part) for part in (finding.subject, finding.path) if part)
+    fix = f'<p class="fix">{_text(finding.fix)}</p>' if finding.fix else ""
+    return (
+        f'<tr data-level="{finding.level}"><td>{_tag(finding.level, finding.level)}</td>'
+        f'<td>{about}<p class="soft">{_text(finding.rule)}</p></td><td><p>{_text(finding.message)}</p>{fix}</td></tr>'
+    )
+
+
+def _rest(number: int, shown: int, word: str) -> str:
+    return "" if number <= shown else f'<p class="soft">And {plural(number - shown, f"more {word}")}.</p>'
+
+
+def _gaps(report: Report) -> Iterator[str]:
+    gaps, notes = report.audit.gaps, report.audit.notes
+    if gaps:
+        yield '<section id="gaps" aria-labelledby="gaps-title"><h2 id="gaps-title">What could not be judged</h2><ul>'
+        yield from (
+            f'<li><b>{_text(gap.what)}</b>: {_text(gap.reason)} <span class="soft">{_text(gap.fix)}</span></li>'
+            for gap in gaps[:_MOST_LISTED]
+        )
+        yield f"</ul>{_rest(len(gaps), _MOST_LISTED, 'gap')}</section>"
+    if notes:
+        yield '<section id="notes" aria-labelledby="notes-title"><h2 id="notes-title">Worth knowing</h2><ul>'
+        yield from (f"<li>{_text(note)}</li>" for note in notes[:_MOST_LISTED])
+        yield f"</ul>{_rest(len(notes), _MOST_LISTED, 'note')}</section>"
+
+
+def _assertions(report: Report) -> Iterator[str]:
+    outcomes = report.audit.outcomes
+    if not outcomes:
+        return
+    yield '<section id="assertions" aria-labelledby="assertions-title"><h2 id="assertions-title">Assertions</h2>'
+    yield '<div class="scroll"><table><thead><tr><th scope="col">Outcome</th><th scope="col">Assertion</th>'
+    yield '<th scope="col">Ids</th><th scope="col">Confirmed by PVE</th></tr></thead><tbody>'
+    said = {True: "yes", False: "no", None: "not asked"}
+    for outcome in outcomes[:_MOST_LISTED]:
+        tag = _tag("good", "holds") if outcome.holds else _tag("error", "does not hold")
+        notes = "".join(f'<p class="soft">{_text(note)}</p>' for note in outcome.notes)
+        yield f"<tr><td>{tag}</td><td>{_code(outcome.assertion)}{notes}</td>"
+        yield f"<td>{len(outcome.subjects)}</td><td>{said[outcome.confirmed]}</td></tr>"
+    yield f"</tbody></table></div>{_rest(len(outcomes), _MOST_LISTED, 'assertion')}</section>"
+
+
+# -- rights -----------------------------------------------------------------------------------------------------------
+
+_MATRIX = """
+<div class="needs-script">
+<div class="tools">
+<label>Ids <input type="search" id="id" autocomplete="off" placeholder="part of an id"></label>
+<label>Paths <input type="search" id="path" autocomplete="off" placeholder="part of a path, or /vms/123"></label>
+<label>Privilege <select id="privilege"><option value="">any</option></select></label>
+<label><input type="checkbox" id="some"> only ids that hold something here</label>
+</div>
+<div class="who" id="who-grid">
+<div>
+<div class="grid" id="grid"></div>
+<div class="more"><span id="shown" role="status"></span>
+<button type="button" id="more-ids">More ids</button><button type="button" id="more-paths">More paths</button></div>
+<ul class="legend"><li><i>·</i>nothing</li><li><i class="read">r 3</i>can read: 3 privileges</li>
+<li><i class="change">w 9</i>can change things</li><li><i class="give">a 40</i>can give rights to others</li></ul>
+</div>
+<div class="panel" id="panel" role="region" aria-label="Why" hidden></div>
+</div>
+</div>
+"""
+
+
+def _who(report: Report) -> Iterator[str]:
+    access = report.audit.observed.access
+    yield '<section id="who" aria-labelledby="who-title"><h2 id="who-title">Who can do what</h2>'
+    yield "<p>On paths that stand here nowhere, the same holds as on the nearest path above them. "
+    yield '<span class="needs-script">Choose a cell, with the mouse or with arrows and Enter, to see which entries of '
+    yield "the ACL give it. Ids that are struck out cannot log in.</span></p>"
+    yield _MATRIX
+    rows = list(islice(standing(access.state, access.release), _MOST_STANDING + 1))
+    yield '<div class="still scroll"><table><caption>What ids hold where an entry changes it, and below</caption>'
+    yield '<thead><tr><th scope="col">Id</th><th scope="col">Path</th><th scope="col">Holds</th>'
+    yield '<th scope="col">By</th></tr></thead><tbody>'
+    for row in rows[:_MOST_STANDING]:
+        yield f"<tr><td>{_code(row.subject)}</td><td>{_code(row.path)}</td><td>{row.what}</td>"
+        yield f"<td>{_text(row.by)}</td></tr>"
+    more = "<p>There are more, which the page shows on a screen.</p>" if len(rows) > _MOST_STANDING else ""
+    yield f"</tbody></table>{more}</div></section>"
+
+
+def _changes(report: Report) -> Iterator[str]:
+    if not report.changes:
+        return
+    yield '<section id="changes" aria-labelledby="changes-title">'
+    yield '<h2 id="changes-title">What applying the policy would change</h2><ul>'
+    for change in report.changes[:_MOST_LISTED]:
+        tag = _tag("warn", "gains") if change.gained else _tag("info", "loses")
+        yield f"<li>{tag} {_text(change.text())}</li>"
+    yield f"</ul>{_rest(len(report.changes), _MOST_LISTED, 'change')}</section>"
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def _tokens(report: Report) -> Iterator[str]:
+    tokens = report.audit.observed.state.tokens
+    if not tokens:
+        return
+    now, soon = report.audit.observed.now, report.audit.policy.hygiene.expiring_days
+    endings = sorted(
+        (Ending(token.tokenid, token.expire) for token in tokens.values() if token.expire),
+        key=lambda ending: (ending.expire, ending.tokenid),
+    )
+    never = sorted(token.tokenid for token in tokens.values() if not token.expire)
+    over = sum(ending.expire < now for ending in endings)
+    near = sum(now <= ending.expire < now + soon * 86400 for ending in endings)
+    yield '<section id="tokens" aria-labelledby="tokens-title"><h2 id="tokens-title">When tokens expire</h2>'
+    said = [f"{over} {'has' if over == 1 else 'have'} expired", f"{near} will within {plural(soon, 'day')}"]
+    yield f"<p>Of {plural(len(tokens), 'token')}, {', '.join(said)}, {len(never)} never will.</p>"
+    if endings:
+        yield f'<div class="scroll">{timeline(endings[:_MOST_DRAWN], now, soon)}</div>'
+    if len(endings) > _MOST_DRAWN:
+        yield f"<details><summary>{plural(len(endings) - _MOST_DRAWN, 'token')} more, later</summary><ul>"
+        yield from (f"<li>{_code(one.tokenid)} {day(one.expire)}</li>" for one in endings[_MOST_DRAWN:_MOST_LISTED])
+        yield f"</ul>{_rest(len(endings), _MOST_LISTED, 'token')}</details>"
+    if never:
+        yield f"<details><summary>{plural(len(never), 'token')} without an expiry</summary><ul>"
+        yield from (f"<li>{_code(name)}</li>" for name in never[:_MOST_LISTED])
+        yield f"</ul>{_rest(len(never), _MOST_LISTED, 'token')}</details>"
+    yield "</section>"
+
+
+# -- firewall ---------------------------------------------------------------------------------------------------------
+
+
+def _reach(report: Report) -> Iterator[str]:
+    yield '<section id="reach" aria-labelledby="reach-title"><h2 id="reach-title">Who reaches the nodes</h2>'
+    if not report.reach:
+        yield "<p>The firewall was not read.</p></section>"
+        return
+    yield f'<p>By the rules of PVE\'s firewall, worked out on paper. <span class="soft">{_text(NOT_SEEN)}</span></p>'
+    yield '<div class="nodes">'
+    for nodes, ports in _alike(report.reach):
+        yield f'<div class="node"><h3>{", ".join(map(_code, nodes))}</h3><div class="ports">'
+        for found in ports:
+            yield f"<div><h4>{_SERVICES[found.port]}</h4>{_port(found)}</div>"
+        yield "</div></div>"
+    yield "</div></section>"
+
+
+def _alike(reach: Iterable[NodeReach]) -> Iterable[tuple[Sequence[str], tuple[Exposure, ...]]]:
+    """Put nodes with the same answers together."""
+    found: dict[tuple[Exposure, ...], list[str]] = {}
+    for one in reach:
+        found.setdefault(one.ports, []).append(one.node)
+    return [(nodes, ports) for ports, nodes in found.items()]
+
+
+def _port(found: Exposure) -> str:
+    if found.unknown:
+        return f"<p>{_tag('warn', 'not known')} {_text(found.unknown)}</p>"
+    rows = [_span(span) for span in found.spans]
+    few = _table(rows[:_MOST_SPANS])
+    if len(rows) > _MOST_SPANS:
+        few += f"<details><summary>{len(rows) - _MOST_SPANS} more</summary>{_table(rows[_MOST_SPANS:])}</details>"
+    local = f'<p class="soft">{_text(found.local_network)}</p>' if found.local_network else ""
+    return few + local
+
+
+def _table(rows: Iterable[str]) -> str:
+    head = '<tr><th scope="col">From</th><th scope="col">Answer</th><th scope="col">By</th></tr>'
+    return f'<div class="scroll"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _span(span: Span) -> str:
+    whole = str(span).startswith("all of")
+    kind = "off" if not span.open else "error" if whole and not span.condition else "warn" if span.condition else "good"
+    condition = f'<p class="soft">{_text(span.condition)}</p>' if span.condition else ""
+    return f"<tr><td>{_code(span)}</td><td>{_tag(kind, span.action)}{condition}</td><td>{_text(span.by)}</td></tr>"
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def _excepted(report: Report) -> Iterator[str]:
+    excepted = report.audit.excepted
+    if not excepted:
+        return
+    yield '<section id="excepted" aria-labelledby="excepted-title"><h2 id="excepted-title">Excepted</h2>'
+    yield '<div class="scroll"><table><thead><tr><th scope="col">Level</th><th scope="col">About</th>'
+    yield '<th scope="col">What</th><th scope="col">Why it is borne</th></tr></thead><tbody>'
+    for finding in excepted[:_MOST_LISTED]:
+        about = "<br>".join(_code(part) for part in (finding.subject, finding.path) if part)
+        yield f'<tr><td>{_tag("off", finding.level)}</td><td>{about}<p class="soft">{_text(finding.rule)}</p></td>'
+        yield f"<td>{_text(finding.message)}</td><td>{_text(finding.excepted)}</td></tr>"
+    yield f"</tbody></table></div>{_rest(len(excepted), _MOST_LISTED, 'finding')}</section>"
+
+
+def _rules(report: Report) -> Iterator[str]:
+    found: dict[str, int] = {}
+    for finding in report.audit.findings:
+        found[finding.rule] = found.get(finding.rule, 0) + 1
+    levels = report.audit.policy.hygiene.levels
+    yield '<section id="rules" aria-labelledby="rules-title"><h2 id="rules-title">What was looked for</h2>'
+    yield f"<details><summary>{plural(len(report.checked), 'rule')}</summary>"
+    yield '<div class="scroll"><table><thead><tr><th scope="col">Rule</th><th scope="col">Level</th>'
+    yield '<th scope="col">What it finds, and why that matters</th><th scope="col">Findings</th></tr></thead><tbody>'
+    for rule in report.checked:
+        yield f"<tr><td>{_code(rule.rule)}</td><td>{levels.get(rule.rule, rule.level)}</td>"
+        yield f'<td>{_text(rule.title)}. <span class="soft">{_text(rule.why)}</span></td>'
+        yield f"<td>{found.get(rule.rule, 0)}</td></tr>"
+    yield "</tbody></table></div></details></section>"

@@ -1,0 +1,130 @@
+"""What all reports of an audit tell, whatever they look like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Any
+
+from ..access.whatif import RightsChange, rights_change
+from ..firewall.exposure import Exposure, exposure
+from ..firewall.model import Ruleset
+from ..firewall.scope import DATACENTER, NODE, Scope
+from ..policy.audit import FAIL, INCOMPLETE, PASS, Audit
+from ..policy.catalogue import RULES, Rule
+from ..policy.findings import IGNORE, LEVELS, Finding
+
+# The API with its web interface, and SSH.
+PORTS = (8006, 22)
+SAID = {
+    PASS: "Everything is as the policy says.",
+    FAIL: "There are findings that have to be put right.",
+    INCOMPLETE: "Nothing that counts was found, but not everything could be seen.",
+}
+# What neither XML nor a page may hold: control characters, halves of characters, and what is none.
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+@dataclass(frozen=True)
+class NodeReach:
+    """Who reaches a node, port by port."""
+
+    node: str
+    ports: tuple[Exposure, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """An audit, and what it takes to tell of it."""
+
+    audit: Audit
+    fail_on: str
+    cluster: str
+    policy_file: str = ""
+
+    @property
+    def status(self) -> str:
+        return self.audit.status(self.fail_on)
+
+    @property
+    def time(self) -> str:
+        return moment(self.audit.observed.now)
+
+    @property
+    def release(self) -> str:
+        return "{}.{}".format(*self.audit.observed.access.release)
+
+    @property
+    def caller(self) -> str:
+        return self.audit.observed.access.caller
+
+    def counts(self, finding: Finding) -> bool:
+        """Tell whether the audit fails because of a finding."""
+        return self.fail_on in LEVELS and LEVELS.index(finding.level) >= LEVELS.index(self.fail_on)
+
+    @cached_property
+    def checked(self) -> tuple[Rule, ...]:
+        """The rules that were judged: those that the policy does not ignore."""
+        levels = self.audit.policy.hygiene.levels
+        return tuple(rule for rule in RULES.values() if levels.get(rule.rule, rule.level) != IGNORE)
+
+    @cached_property
+    def changes(self) -> Sequence[RightsChange]:
+        """Who would gain and lose what if the policy were applied as it stands."""
+        after = self.audit.after
+        return [] if after is None else rights_change(self.audit.observed.state, after, now=self.audit.observed.now)
+
+    @cached_property
+    def reach(self) -> tuple[NodeReach, ...]:
+        """Who reaches each node; nothing where the datacenter's firewall was not read."""
+        places = self.audit.observed.places
+        cluster = places.get(DATACENTER)
+        if cluster is None:
+            return ()
+        found = []
+        for node in sorted(self.audit.observed.names("node")):
+            place = places.get(Scope(NODE, node))
+            if place is None and cluster.on:
+                ports = tuple(Exposure(port, unknown="The firewall of the node was not read.") for port in PORTS)
+            else:
+                # Where the datacenter's firewall is off, nodes are not asked: nothing depends on them.
+                ruleset = Ruleset() if place is None else place.rules
+                ports = tuple(exposure(cluster.rules, ruleset, port) for port in PORTS)
+            found.append(NodeReach(node, ports))
+        return tuple(found)
+
+
+def moment(seconds: float) -> str:
+    """Return a time (seconds since the epoch) as ``2027-01-31T12:00:00Z``."""
+    return datetime.fromtimestamp(int(seconds), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def day(seconds: float) -> str:
+    """Return the day of a time, by UTC. One beyond the calendar is told as such."""
+    try:
+        return datetime.fromtimestamp(int(seconds), timezone.utc).strftime("%Y-%m-%d")
+    except (OverflowError, OSError, ValueError):
+        return "far away"
+
+
+def clean(text: Any) -> str:
+    """Return a text with line ends as they are here, and without what no text may hold."""
+    return _NO_TEXT.sub("\ufffd", str(text).replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def one_line(text: Any) -> str:
+    """Return a text in one line."""
+    return " ".join(clean(text).split())
+
+
+def about(finding: Finding) -> str:
+    """Return whom and what a finding is about."""
+    return " ".join(part for part in (finding.subject, finding.path) if part)
+
+
+def plural(number: int, word: str, many: str = "") -> str:
+    """Return a number with its word: ``1 finding``, ``2 findings``."""
+    return f"{number} {word if number == 1 else many or word + 's'}"
