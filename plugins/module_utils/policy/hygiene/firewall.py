@@ -10,6 +10,7 @@ from ...firewall.comments import key_of
 from ...firewall.model import Rule, Ruleset
 from ...firewall.reach import rule_text
 from ...firewall.scope import DATACENTER, GROUP, GUEST, NODE, VNET, Scope
+from ..drift.firewall import subject_of
 from ..observe import Place
 from .subjects import Case
 
@@ -25,7 +26,7 @@ def judge(case: Case) -> None:
     if cluster is None:
         return
     if not cluster.on:
-        _off(case, cluster, "Nothing is filtered anywhere, whatever the rules of the cluster, nodes and guests say.")
+        _off(case, cluster, "Nothing is filtered anywhere, whatever the rules of the datacenter, nodes and guests say.")
         return
     _policy(case, cluster)
     for scope, place in sorted(places.items()):
@@ -44,7 +45,7 @@ def judge(case: Case) -> None:
             "no_rules",
             str(cluster.scope),
             "rules",
-            "The firewall is on, and there is no rule in it, neither of the cluster nor of a node.",
+            "The firewall is on, and there is no rule in it, neither of the datacenter nor of a node.",
             expected="rules for who may reach the nodes",
             found=[],
             fix="Write rules that let in those who manage the cluster, and one that keeps the others out.",
@@ -64,7 +65,7 @@ def _off(case: Case, place: Place, effect: str) -> None:
 
 
 def _of(scope: Scope) -> str:
-    return "the cluster" if scope == DATACENTER else str(scope)
+    return "the datacenter" if scope == DATACENTER else subject_of(scope)
 
 
 def _policy(case: Case, place: Place) -> None:
@@ -142,7 +143,7 @@ def _forward(case: Case, cluster: Place, nodes: Iterable[Place]) -> None:
             "policy_forward",
             str(cluster.scope),
             "option policy_forward",
-            "The firewall of the cluster passes on whatever no rule speaks of.",
+            "The firewall of the datacenter passes on whatever no rule speaks of.",
             expected=_DROP,
             found=policy,
             fix="Write rules for what guests need of each other, then set policy_forward: DROP, and nftables: true on "
@@ -155,7 +156,7 @@ def _forward(case: Case, cluster: Place, nodes: Iterable[Place]) -> None:
                 "policy_forward",
                 str(place.scope),
                 "option nftables",
-                f"The policy_forward of the cluster has no effect on {place.scope}, which uses iptables.",
+                f"The policy_forward of the datacenter has no effect on {place.scope}, which uses iptables.",
                 expected=1,
                 found=0,
                 fix="Set nftables: true for the node.",
@@ -176,7 +177,7 @@ def _faults(case: Case, place: Place, cluster: Ruleset) -> None:
     for name, ipset in sorted(place.rules.ipsets.items()):
         for entry in ipset.entries or ():
             if entry.errors:
-                _fault(case, place.scope, f"ipset {name} entry {entry.cidr}", dict(entry.errors))
+                _fault(case, place.scope, f"IP set {name} {entry.cidr}", dict(entry.errors))
 
 
 def _faulty_rules(case: Case, scope: Scope, rules: Iterable[Rule], cluster: Ruleset) -> None:
@@ -202,7 +203,7 @@ def _fault(case: Case, scope: Scope, what: str, errors: dict[str, Any]) -> None:
     told = "; ".join(f"{name}: {str(text).strip()}" for name, text in sorted(errors.items()))
     case.judgement.find(
         "faulty_rules",
-        str(scope),
+        subject_of(scope),
         what,
         f"In {_of(scope)}, {what} has no effect: {told}.",
         expected="something that PVE can compile",
