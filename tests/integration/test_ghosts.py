@@ -1,0 +1,128 @@
+"""ACL entries of users and groups that are gone: PVE drops them when it is made to, and nothing comes to life."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiohttp")
+
+from ansible_collections.homelab.pve.plugins.module_utils.access.document import Document
+from ansible_collections.homelab.pve.plugins.module_utils.access.ghosts import MARK, ghosts, purge
+from ansible_collections.homelab.pve.plugins.module_utils.access.model import AccessState, Principal
+from ansible_collections.homelab.pve.plugins.module_utils.access.observe import View, observe, user_is_usable
+from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, PveError
+from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
+from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
+from ansible_collections.homelab.pve.plugins.module_utils.reconcile import Change
+from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
+
+Json = dict[str, Any]
+GONE = ("gone@pve", "gone@nowhere", "gone@pam")
+
+
+def acl(path: str, kind: str, name: str, role: str) -> Json:
+    return {"path": path, "type": kind, "ugid": name, "roleid": role, "propagate": 1}
+
+
+STATE: Json = {
+    "users": [{"userid": "root@pam"}, {"userid": "joe@pve", "groups": ["ops"]}],
+    "groups": [{"groupid": "ops"}],
+    "roles": [],
+    "tokens": [{"tokenid": ROOT_TOKEN, "privsep": 0, "secret": ROOT_SECRET}],
+    "acl": [
+        acl("/vms", "group", "ops", "PVEAuditor"),
+        acl("/", "user", "joe@pve", "PVEAuditor"),
+        *(acl("/", "user", name, "Administrator") for name in GONE),
+        acl("/vms", "user", "gone@pve", "PVEVMAdmin"),
+        acl("/", "group", "gone", "Administrator"),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    with Simulator(auth_delay=0) as running:
+        yield running
+
+
+@pytest.fixture
+def client(simulator: Simulator) -> Iterator[Client]:
+    simulator.reset()
+    simulator.load(STATE)
+    options = ConnectionOptions(
+        simulator.host, simulator.port, token_id=ROOT_TOKEN, token_secret=ROOT_SECRET, ca_path=simulator.ca_file
+    )
+    with Client(options) as client:
+        yield client
+
+
+def seen(client: Client) -> View:
+    return observe(client, Document(), 1_800_000_000.0)
+
+
+def perform(client: Client, change: Change) -> None:
+    assert change.call is not None
+    client.send(change.call.method, change.call.path, change.call.params)
+
+
+def everybody(state: AccessState) -> Json:
+    return {
+        "users": set(state.users),
+        "groups": set(state.groups),
+        "entries": {(entry.path, entry.principal, entry.role) for entry, unused in state.entries()},
+    }
+
+
+def test_ghosts_go_and_nobody_gains_anything_on_the_way(client: Client) -> None:
+    view = seen(client)
+    assert set(ghosts(view.state, view.complete)) == {
+        *(Principal("user", name) for name in GONE),
+        Principal("group", "gone"),
+    }
+    with pytest.raises(PveError):  # this is why it takes a detour
+        client.send("PUT", "/access/acl", {"path": "/", "users": "gone@pve", "roles": "Administrator", "delete": 1})
+    plan = purge(view.state, view.complete)
+    for change in plan.changes:
+        perform(client, change)
+        state = seen(client).state
+        assert not any(user_is_usable(state, name, view.now) for name in GONE)
+        assert not state.members.get("gone")
+    after = seen(client)
+    assert everybody(after.state) == everybody(plan.after)
+    assert everybody(after.state)["users"] == {"root@pam", "joe@pve"}
+    assert everybody(after.state)["groups"] == {"ops"}
+    assert {entry.principal.name for entry, unused in after.state.entries()} == {"ops", "joe@pve"}
+    assert purge(after.state, after.complete).changes == ()
+
+
+def test_what_was_left_half_way_is_finished(client: Client) -> None:
+    view = seen(client)
+    makers = [change for change in purge(view.state, view.complete).changes if change.action == "create"]
+    for change in makers:
+        perform(client, change)
+    again = seen(client)
+    assert not ghosts(again.state, again.complete)
+    plan = purge(again.state, again.complete)
+    assert {change.action for change in plan.changes} == {"delete"}
+    assert len(plan.changes) == len(makers)
+    for change in plan.changes:
+        perform(client, change)
+    assert everybody(seen(client).state) == everybody(plan.after)
+
+
+def test_people_who_only_look_like_it_stay(client: Client) -> None:
+    client.send("POST", "/access/users", {"userid": "ann@pve", "comment": MARK})
+    client.send("POST", "/access/groups", {"groupid": "staff", "comment": MARK})
+    client.send("PUT", "/access/users/joe@pve", {"groups": "staff"})
+    view = seen(client)
+    assert not {"ann@pve", "staff"} & {change.id for change in purge(view.state, view.complete).changes}
+
+
+@pytest.mark.parametrize("hidden", ["users", "groups", "acl"])
+def test_who_does_not_see_all_purges_nothing(client: Client, hidden: str) -> None:
+    view = seen(client)
+    with pytest.raises(OptionError, match="may not see all"):
+        purge(view.state, view.complete - {hidden})
