@@ -92,7 +92,7 @@ def _read(text: str, last_used: dict[str, int]) -> tuple[list[int], int]:
     midnights: dict[tuple[str, ...], int | None] = {}
     times = []
     unread = 0
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if not line.strip():
             continue
         match = _LINE.match(line)
