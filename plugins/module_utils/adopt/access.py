@@ -303,7 +303,8 @@ class _Access:
         owners = {owner_of(tokenid) for tokenid in readers}
         shown = [row for name, row in users.items() if name not in owners or len(row) > 1]
         for number, row in enumerate(shown):
-            self.part.say(("users", number), *self._about(row["userid"]))
+            if row["userid"] not in owners:
+                self.part.say(("users", number), *self._about(row["userid"]))
         mine = [row for name, row in tokens.items() if name not in set(readers)]
         for number, row in enumerate(mine):
             self.part.say(("tokens", number), *self._about(row["tokenid"]))

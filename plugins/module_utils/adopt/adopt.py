@@ -45,13 +45,13 @@ def adopt(observed: Observed, *, exclusive: bool = True) -> Adopted:
             comments.update(part.below(key))
     first = next(iter(document), None)
     for key in document:
-        comments[key,] = [*(_head(notes) if key == first else []), ""]
-    return Adopted(document, "---\n" + to_yaml(document, comments).lstrip("\n"), tuple(notes))
+        comments[key,] = _head(notes) if key == first else [""]
+    return Adopted(document, "---\n" + to_yaml(document, comments), tuple(notes))
 
 
 def _head(notes: list[str]) -> list[str]:
     head = [
-        "Who may do what on this cluster, and through which firewall, as it was found. Applying it at once changes",
+        "Who may do what on this cluster, and through which firewall, as it was found. Applied at once, it changes "
         "nothing:",
         " ",
         "  ansible-playbook homelab.pve.site -e policy=FILE",

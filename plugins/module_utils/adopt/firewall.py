@@ -110,6 +110,9 @@ class _Writer:
         if self.exclusive:
             nothing_else = sorted(set(kinds) - self.unsaid)
             row.update({"exclusive": nothing_else} if nothing_else else {})
+            if self.unsaid:
+                told = f"Not {' and '.join(sorted(self.unsaid))}: not all of what is there can be said here."
+                self.part.say((*where, "exclusive"), told)
         return row
 
     def _leave_out(self, scope: Scope, kind: str, what: str, why: str) -> None:

@@ -36,9 +36,11 @@ def to_yaml(data: Mapping[str, Any], comments: Comments) -> str:
 
 
 def _mapping(data: Mapping[Any, Any], indent: str, place: Place, comments: Comments) -> Iterator[str]:
-    for key, value in data.items():
+    for number, (key, value) in enumerate(data.items()):
         here = (*place, key)
-        yield from _comment(comments.get(here, ()), indent)
+        lines = list(_comment(comments.get(here, ()), indent))
+        # Nothing stands ahead of the first that it would have to be kept apart from.
+        yield from lines[1:] if lines[:1] == [""] and number == 0 else lines
         yield from _value(f"{indent}{_scalar(key)}:", value, indent, here, comments)
 
 
