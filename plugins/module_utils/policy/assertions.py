@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from ..access.explain import Explainer
-from ..access.model import ROOT, is_token
+from ..access.model import ROOT, Entry, is_token
 from ..access.observe import rights_from
 from ..access.paths import ancestors
-from ..access.permissions import TREE_PATHS, Privileges, sources
+from ..access.permissions import TREE_PATHS, Evaluator, Privileges, sources
 from ..access.releases import READS_MORE, privileges, reading_privileges
 from ..client.errors import ApiError
 from ..wording import some_of
@@ -64,6 +64,41 @@ class _Wrong(NamedTuple):
 _RIGHT = _Wrong()
 
 
+class Area:
+    """Paths that are looked at together, in their order, with what can be told of them whoever it is about."""
+
+    def __init__(self, paths: Iterable[str], in_pools: Container[str]) -> None:
+        self.lines = {path: tuple(ancestors(path)) for path in sorted(paths)}
+        self.paths = tuple(self.lines)
+        # The nearest of the others that is above a path.
+        self.above = {
+            path: nearest
+            for path, line in self.lines.items()
+            for nearest in [next((one for one in reversed(line[:-1]) if one in self.lines), None)]
+            if nearest is not None
+        }
+        # What has neither entries nor pools has what its parent hands down.
+        self._alike: dict[str, list[str]] = {}
+        self._alone = [path for path in self.paths if path == "/" or path in in_pools]
+        for path in self.paths:
+            if path != "/" and path not in in_pools:
+                self._alike.setdefault(path.rpartition("/")[0], []).append(path)
+
+    def rights(
+        self, evaluator: Evaluator, subject: str, entries: Set[str]
+    ) -> Iterator[tuple[Privileges, Sequence[str]]]:
+        """Yield what somebody holds, with the paths where he does. ``entries`` are the paths of what decides about it.
+
+        Each path comes once. It makes a difference: there are thousands of guests, and few places with entries.
+        """
+        for path in {*self._alone, *(path for path in entries if path in self.lines)}:
+            yield evaluator.privileges(subject, path), (path,)
+        for paths in self._alike.values():
+            plain = next((path for path in paths if path not in entries), None)
+            if plain is not None:
+                yield evaluator.privileges(subject, plain), [path for path in paths if path not in entries]
+
+
 def judge(observed: Observed, policy: Policy, judgement: Judgement, asked: Source | None) -> list[Outcome]:
     """Judge all assertions. ``asked`` is where PVE is asked to confirm them; None to leave that out.
 
@@ -88,39 +123,48 @@ class _Judge:
         # Where PVE's own answers about somebody differ; None where it does not tell.
         self.differences: dict[str, Mapping[str, Privileges] | None] = {}
         self.told: set[tuple[str, str]] = set()
+        self.areas: dict[tuple[str, bool], Area] = {}
 
     def __call__(self, assertion: Assertion) -> Outcome:
         pattern = is_pattern(assertion.subject)
         subjects = [one for one in self.everybody if fnmatchcase(one, assertion.subject)] if pattern else []
         known = assertion.subject in self.state.users or assertion.subject in self.state.tokens
-        paths = self._matching(assertion)
+        area = self._area(assertion)
         if not (subjects or known or assertion.subject == ROOT):
             self._tell_unmatched(assertion)
             # What entries that outlived a user would give whoever gets his name counts as held.
             judged = not pattern and assertion.kind in LIMITS and "users" in self.observed.access.complete
-            holds = judged and self._holds(assertion, assertion.subject, paths)
+            holds = judged and self._holds(assertion, assertion.subject, area)
             return Outcome(assertion, () if pattern else (assertion.subject,), holds)
-        if not paths:
+        if not area.paths:
             self._tell_unmatched(assertion, path=True)
         if not pattern:
             subjects = [assertion.subject]
-        above = _above(paths)
-        cache: dict[int, _Wrong] = {}
-        holds = bool(paths)
+        holds = bool(area.paths)
         for subject in subjects:
-            holds = self._holds(assertion, subject, paths, above, cache) and holds
-        confirmed = None if pattern or self.asked is None else self._confirm(subjects[0], paths)
-        return Outcome(assertion, tuple(subjects), holds, confirmed, tuple(self._notes(assertion, subjects, paths)))
+            holds = self._holds(assertion, subject, area) and holds
+        confirmed = None if pattern or self.asked is None else self._confirm(subjects[0], area.paths)
+        return Outcome(assertion, tuple(subjects), holds, confirmed, tuple(self._notes(assertion, subjects, area)))
 
-    def _matching(self, assertion: Assertion) -> list[str]:
-        """Return the paths that an assertion speaks of, each after those above it."""
+    def _area(self, assertion: Assertion) -> Area:
+        """Return the paths that an assertion speaks of."""
+        key = (assertion.path, assertion.below)
+        if key not in self.areas:
+            self.areas[key] = Area(self._matching(assertion), self.state.pools_of)
+        return self.areas[key]
+
+    def _entries_of(self, subject: str) -> frozenset[str]:
+        """Return the paths of the entries that decide about somebody."""
+        return frozenset(path for who in sources(self.state, subject) for path in self.state.acl.get(who, ()))
+
+    def _matching(self, assertion: Assertion) -> Iterable[str]:
         found = [assertion.path]
         if is_pattern(assertion.path):
             found = [path for path in self.places if fnmatchcase(path, assertion.path)]
         if assertion.below:
             tops = set(found)
-            found = [*tops.union(path for path in self.places if not tops.isdisjoint(ancestors(path)))]
-        return sorted(found)
+            return tops.union(path for path in self.places if not tops.isdisjoint(ancestors(path)))
+        return found
 
     def _tell_unmatched(self, assertion: Assertion, *, path: bool = False) -> None:
         if not path and "users" not in self.observed.access.complete:
@@ -137,33 +181,22 @@ class _Judge:
 
     # -- what is wrong -------------------------------------------------------------------------------------------------
 
-    def _holds(
-        self,
-        assertion: Assertion,
-        subject: str,
-        paths: Sequence[str],
-        above: Mapping[str, str] | None = None,
-        cache: dict[int, _Wrong] | None = None,
-    ) -> bool:
-        """Tell whether an assertion holds for somebody, and write down where it does not.
-
-        ``cache`` is what is wrong with privileges; the evaluator gives the same object for the same ones.
-        """
-        known = {} if cache is None else cache
+    def _holds(self, assertion: Assertion, subject: str, area: Area) -> bool:
+        """Tell whether an assertion holds for somebody, and write down where it does not."""
+        entries = self._entries_of(subject)
         wrong: dict[str, _Wrong] = {}
-        for path in paths:
-            held = self.evaluator.privileges(subject, path)
-            found = known.get(id(held)) if held else None
-            if found is None:
-                found = self._wrong(assertion, held)
-                if held:
-                    known[id(held)] = found
-            if found.lacks and path in UNNAMED:
-                found = found._replace(lacks=_NONE)  # nobody has to hold anything on what is not there
+        for held, paths in area.rights(self.evaluator, subject, entries):
+            found = self._wrong(assertion, held)
             if found != _RIGHT:
-                wrong[path] = found
+                wrong.update(dict.fromkeys(paths, found))
+        for path in UNNAMED:
+            if path in wrong and wrong[path].lacks:
+                # Nobody has to hold anything on what is not there.
+                wrong[path] = _Wrong(more=wrong[path].more)
+                if wrong[path] == _RIGHT:
+                    del wrong[path]
         if wrong:
-            self._tell(assertion, subject, wrong, _above(paths) if above is None else above)
+            self._tell(assertion, subject, {path: wrong[path] for path in sorted(wrong)}, area, entries)
         return not wrong
 
     def _wrong(self, assertion: Assertion, held: Privileges) -> _Wrong:
@@ -180,17 +213,21 @@ class _Judge:
             return _Wrong(privs - names, names - privs)
         return _Wrong(more=names - reading_privileges(self.observed.access.release) - READS_MORE)
 
-    def _tell(self, assertion: Assertion, subject: str, wrong: Mapping[str, _Wrong], above: Mapping[str, str]) -> None:
+    def _tell(
+        self, assertion: Assertion, subject: str, wrong: Mapping[str, _Wrong], area: Area, entries: Set[str]
+    ) -> None:
         """Write down what is wrong, once for all that has it from the same place."""
-        entries = {path for principal in sources(self.state, subject) for path in self.state.acl.get(principal, {})}
         together: dict[tuple[Any, ...], list[str]] = {}
         for path, found in wrong.items():
-            top = above.get(path, "")
-            if top in wrong and (found == wrong[top] or self._inherits(found, path, wrong[top], top, entries)):
-                continue
-            giver = next((one for one in reversed(list(ancestors(path))) if one in entries), "")
-            pools = self.state.pools_of.get(path)
-            together.setdefault((path.rpartition("/")[0], found, giver, pools), []).append(path)
+            top = area.above.get(path, "")
+            if top in wrong:
+                between = area.lines[path][len(area.lines[top]) :]
+                inherits = found.within(wrong[top]) and entries.isdisjoint(between)
+                if found == wrong[top] or (inherits and not self._by_pools(subject, path)):
+                    continue
+            giver = next((one for one in reversed(area.lines[path]) if one in entries), "")
+            key = (path.rpartition("/")[0], found, giver, self._by_pools(subject, path))
+            together.setdefault(key, []).append(path)
         shown: set[str] = set()
         for (parent, wrong_here, *unused), paths in together.items():
             found = wrong_here if self.sees_all else _Wrong(more=wrong_here.more)
@@ -204,9 +241,14 @@ class _Judge:
             where = some_of(named, _MOST_PATHS) or f"whatever is new below {parent}"
             self._find(assertion, subject, at, where, paths[0], found)
 
-    def _inherits(self, found: _Wrong, path: str, above: _Wrong, top: str, entries: Set[str]) -> bool:
-        """Tell whether what is wrong on a path is part of what is wrong above it, and comes down from there."""
-        return found.within(above) and path not in self.state.pools_of and entries.isdisjoint(_between(top, path))
+    def _by_pools(self, subject: str, path: str) -> frozenset[Entry]:
+        """Return the entries that count on a path only by the pools that it is in."""
+        if path not in self.state.pools_of:
+            return frozenset()
+        grants = [grant for half in self.explainer.halves(subject, path) for grant in half]
+        return frozenset(grant.entry for grant in grants if grant.pool) - {
+            grant.entry for grant in grants if not grant.pool
+        }
 
     def _find(self, assertion: Assertion, subject: str, at: str, where: str, path: str, wrong: _Wrong) -> None:
         besides = {
@@ -257,27 +299,28 @@ class _Judge:
 
     # -- what else is to be said ---------------------------------------------------------------------------------------
 
-    def _notes(self, assertion: Assertion, subjects: Sequence[str], paths: Sequence[str]) -> Iterator[str]:
+    def _notes(self, assertion: Assertion, subjects: Sequence[str], area: Area) -> Iterator[str]:
         release = self.observed.access.release
         unknown = sorted(assertion.privs - privileges(release))
         if unknown:
             yield f"PVE {release[0]}.{release[1]} has no {', '.join(unknown)}, and nobody can hold it"
         if assertion.kind != READ_ONLY:
             return
-        above = _above(paths)
         for subject in subjects:
-            yield from self._reads_more(subject, paths, above)
+            yield from self._reads_more(subject, area)
         users = [subject for subject in subjects if not is_token(subject)]
         if users:
             yield f"{some_of(users)}: {_ALWAYS}"
 
-    def _reads_more(self, subject: str, paths: Sequence[str], above: Mapping[str, str]) -> Iterator[str]:
+    def _reads_more(self, subject: str, area: Area) -> Iterator[str]:
         more: dict[str, frozenset[str]] = {}
+        for held, paths in area.rights(self.evaluator, subject, self._entries_of(subject)):
+            names = READS_MORE.intersection(held)
+            more.update(dict.fromkeys(paths if names else (), names))
         together: dict[frozenset[str], list[str]] = {}
-        for path in paths:
-            more[path] = READS_MORE.intersection(self.evaluator.privileges(subject, path))
-            if more[path] and not more[path] <= more.get(above.get(path, ""), _NONE) and path not in UNNAMED:
-                together.setdefault(more[path], []).append(path)
+        for path, names in sorted(more.items()):
+            if path not in UNNAMED and not names <= more.get(area.above.get(path, ""), _NONE):
+                together.setdefault(names, []).append(path)
         for names, found in together.items():
             where = some_of(found, _MOST_PATHS)
             yield f"{subject} also reads logs or files: {', '.join(sorted(names))} on {where}"
@@ -333,19 +376,3 @@ def _places(observed: Observed) -> list[str]:
         paths.update(above + name for name in observed.names(kind))
     paths.update(f"/access/groups/{group}" for group in observed.state.groups)
     return sorted(paths)
-
-
-def _above(paths: Iterable[str]) -> dict[str, str]:
-    """Return, for each path that has one, the nearest of the others that is above it."""
-    every = set(paths)
-    found = {}
-    for path in every:
-        nearest = next((one for one in reversed([*ancestors(path)][:-1]) if one in every), None)
-        if nearest is not None and nearest != path:
-            found[path] = nearest
-    return found
-
-
-def _between(top: str, path: str) -> set[str]:
-    """Return a path and all that is between it and one above it."""
-    return set(ancestors(path)) - set(ancestors(top))
