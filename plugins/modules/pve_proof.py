@@ -31,13 +31,12 @@ options:
   path:
     description:
       - ACL path on which the token has its rights, such as V(/), V(/vms/100), V(/nodes/ugreen) or V(/storage/local).
+      - Give this with O(role) or O(privileges), or else O(application).
     type: str
-    required: true
   role:
     description:
       - Role that the token should have on O(path). Those that come with PVE are known for each release; what another
         one gives is asked of PVE.
-      - Give this or O(privileges).
     type: str
   privileges:
     description:
@@ -55,6 +54,12 @@ options:
       - Whether the token should also have C(Sys.Syslog) on O(path).
     type: bool
     default: false
+  application:
+    description:
+      - Application that the token is for, such as V(labby). It should have the least rights with which all that this
+        asks for is answered in full, and no others; C(docs/least_privilege.md) of the collection has the catalogue.
+      - All that the application reads is asked for, too.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -77,6 +82,14 @@ EXAMPLES = r"""
     path: /vms/100
     privileges:
       - VM.Audit
+
+- name: Prove that a token has what an application needs, and nothing else
+  homelab.pve.pve_proof:
+    host: 192.168.40.60
+    ca_path: ~/pve-root-ca.pem
+    token_id: labby@pve!phone
+    token_file: ~/.proxmox-labby-token
+    application: labby
 """
 
 RETURN = r"""
@@ -90,13 +103,37 @@ tokenid:
   returned: when the server was reached
   type: str
   sample: vm100-reader@pam!vm100-token
+application:
+  description: The application that the token is for; null where the rights were given by path.
+  returned: when the server was reached
+  type: str
+  sample: labby
 path:
-  description: ACL path of the token's rights, in its normal form.
+  description: ACL path of the token's rights, in its normal form; null for an application.
   returned: when the server was reached
   type: str
   sample: /vms/100
+grants:
+  description: The rights that the token should have, path by path.
+  returned: when the server was reached
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: ACL path.
+      type: str
+      sample: /vms/100
+    privileges:
+      description: Privileges.
+      type: list
+      elements: str
+      sample: [VM.Audit]
+    propagate:
+      description: Whether they hold below the path, too.
+      type: bool
+      sample: true
 privileges:
-  description: The privileges that the token should have on the path.
+  description: The privileges that the token should have, on whichever path.
   returned: when the server was reached
   type: list
   elements: str
@@ -184,6 +221,7 @@ def _prove(params: Params, client: Client) -> tuple[Params, str]:
         privileges=None if params["privileges"] is None else frozenset(params["privileges"]),
         propagate=params["propagate"],
         logs=params["logs"],
+        application=params["application"],
     )
     proof = prove(client, claim)
     return proof.as_data(), "" if proof.proved else proof.summary()
@@ -193,15 +231,16 @@ def main() -> None:
     """Run the module."""
     run_reader(
         {
-            "path": {"type": "str", "required": True},
+            "path": {"type": "str"},
             "role": {"type": "str"},
             "privileges": {"type": "list", "elements": "str"},
             "propagate": {"type": "bool", "default": True},
             "logs": {"type": "bool", "default": False},
+            "application": {"type": "str"},
         },
         _prove,
-        mutually_exclusive=[("role", "privileges")],
-        required_one_of=[("role", "privileges")],
+        mutually_exclusive=[("role", "privileges", "application"), ("path", "application")],
+        required_one_of=[("role", "privileges", "application"), ("path", "application")],
     )
 
 

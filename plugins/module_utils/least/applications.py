@@ -286,7 +286,7 @@ APPLICATIONS: tuple[Application, ...] = (
             *_all("POST DELETE", "/cluster/firewall/groups/{group}"),
             *_all("PUT DELETE", "/cluster/firewall/groups/{group}/{pos}", "/nodes/{node}/firewall/rules/{pos}"),
         ),
-        "passwords of users, which no API token may set, and members of pools beyond what Permissions.Modify allows",
+        "passwords of users, which no API token may set",
     ),
 )
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..access.paths import ancestors
 from ..access.permissions import TREE_PATHS
 from ..endpoints.checks import Check, parse_check
 from ..endpoints.everybody import NODE_STATE
 from .objects import GUESTS, Objects, Row
 from .questions import LIST, Probes, Question
-from .reader import Reader, Tree, held_in
+from .reader import Grant, Reader, Tree, held_in
 
 RED, NOT_PROVED = "red", "not_proved"
 _GRANTED, _REFUSED, _PARAMETER, _NO_METHOD = 200, 403, 400, 501
@@ -102,50 +103,68 @@ class Seen:
 def judge_tree(reader: Reader, tree: Tree, seen: Seen) -> Iterator[Finding]:
     """Compare what PVE says that the token holds with what it should hold."""
     for path, held in sorted(tree.items()):
-        excess = sorted(set(held) - set(reader.held(path)))
+        excess = sorted(set(held) - reader.held(path))
         if excess:
-            where = "" if path == reader.path else f", apart from its own path {reader.path}"
+            where = "" if path in reader.paths else f", apart from its own path{_listed(reader.paths)}"
             yield Finding(
                 *("permissions", RED, path),
                 expected=f"{', '.join(sorted(reader.held(path))) or 'nothing'} on {path}{where}",
                 found=f"holds {', '.join(excess)} on {path} as well",
                 hint=_why_more(reader, path, held, seen),
             )
-    on_path = tree.get(reader.path, {})
-    missing = sorted(reader.privileges - set(on_path))
-    if missing:
-        found = f"lacks {', '.join(missing)} on {reader.path}" if tree else "holds nothing at all"
-        expected = f"{', '.join(sorted(reader.privileges))} on {reader.path}"
-        yield Finding("permissions", RED, reader.path, expected, found)
-    if not reader.is_leaf:
-        yield from _propagation(reader, on_path)
-    if reader.propagate:
-        yield from _narrowed(reader, tree, seen)
+    if not tree and reader.privileges:
+        expected = "; ".join(f"{', '.join(sorted(reader.held(path)))} on {path}" for path in reader.paths)
+        yield Finding("permissions", RED, reader.paths[0], expected, "holds nothing at all")
+        return
+    for path in reader.paths:
+        missing = sorted(missing_on(reader, tree, path))
+        if missing:
+            expected = f"{', '.join(sorted(reader.held(path)))} on {path}"
+            yield Finding("permissions", RED, path, expected, f"lacks {', '.join(missing)} on {path}")
+    for path in reader.paths:
+        yield from _propagation(reader.at(path), path, tree.get(path, {}))
+    yield from _narrowed(reader, tree, seen)
 
 
-def _propagation(reader: Reader, on_path: Mapping[str, int]) -> Iterator[Finding]:
-    wrong = sorted(p for p, flag in on_path.items() if p in reader.privileges and bool(flag) != reader.propagate)
-    if wrong:
-        yield Finding(
-            *("permissions", RED, reader.path),
-            expected="rights that propagate" if reader.propagate else "rights on this path alone",
-            found=f"{', '.join(wrong)} {'do not propagate' if reader.propagate else 'propagate'} below {reader.path}",
-            hint="Both halves need the same propagate flag: a right propagates when it does for user and token.",
-        )
+def _listed(paths: Sequence[str]) -> str:
+    return f"{'s' if len(paths) > 1 else ''} {', '.join(paths)}"
+
+
+def missing_on(reader: Reader, tree: Tree, path: str) -> frozenset[str]:
+    """Return what the reader should hold on a path, and does not."""
+    return reader.held(path) - set(tree.get(path, {}))
+
+
+def _propagation(grants: Sequence[Grant], path: str, on_path: Mapping[str, int]) -> Iterator[Finding]:
+    if grants[0].is_leaf:
+        return
+    for propagate in (True, False):
+        meant = frozenset().union(*(grant.privileges for grant in grants if grant.propagate == propagate))
+        wrong = sorted(p for p, flag in on_path.items() if p in meant and bool(flag) != propagate)
+        if wrong:
+            yield Finding(
+                *("permissions", RED, path),
+                expected="rights that propagate" if propagate else "rights on this path alone",
+                found=f"{', '.join(wrong)} {'do not propagate' if propagate else 'propagate'} below {path}",
+                hint="Both halves need the same propagate flag: a right propagates when it does for user and token.",
+            )
 
 
 def _narrowed(reader: Reader, tree: Tree, seen: Seen) -> Iterator[Finding]:
     """Find paths below the reader's own where it holds less."""
+    told = frozenset().union(*(missing_on(reader, tree, path) for path in reader.paths))
     below = {*tree, *TREE_PATHS, *(str(row["path"]) for row in seen.acl), *reader.members}
-    for path in sorted(below - {reader.path}):
+    for path in sorted(below - set(reader.paths)):
         # PVE looks at all of these for the tree, so one that is not in it gives nothing.
-        missing = sorted(set(reader.held(path)) - set(tree.get(path, {})))
+        missing = sorted(missing_on(reader, tree, path))
         # What is missing further up already was told there.
-        if missing and set(missing) - (reader.privileges - set(tree.get(reader.path, {}))):
+        if set(missing) - told:
             blocked = path not in tree
+            above = [node for node in ancestors(path) if any(grant.propagate for grant in reader.at(node))]
             yield Finding(
                 *("permissions", RED, path),
-                expected=f"{', '.join(sorted(reader.held(path)))} on {path}, propagated from {reader.path}",
+                expected=f"{', '.join(sorted(reader.held(path)))} on {path}, propagated from "
+                f"{above[-1] if above else reader.path}",
                 found=f"holds nothing on {path}" if blocked else f"lacks {', '.join(missing)} on {path}",
                 hint=f"A deeper ACL entry on {path}{' (perhaps NoAccess)' if blocked else ''} replaces what comes from "
                 f"above, for the user or for the token. {seen.entries(reader, path)}".strip(),
@@ -167,24 +186,24 @@ def _why_more(reader: Reader, path: str, held: Mapping[str, int], seen: Seen) ->
     return " ".join(part for part in said if part)
 
 
-def half_hint(reader: Reader, missing: Collection[str], of_user: Collection[str] | None) -> str:
+def half_hint(reader: Reader, path: str, missing: Collection[str], of_user: Collection[str] | None) -> str:
     """Say which half of a token's rights is missing. ``of_user`` is what its user holds, None where that is unknown."""
     name = reader.tokenid.rpartition("!")[2]
     if of_user is None:
         return (
             "A token with privilege separation has only what both its user and its own ACL entries give, and this one "
             f"may not look which of them is missing. Compare `pveum user permissions {reader.userid} --path "
-            f"{reader.path}` and `pveum user token permissions {reader.userid} {name} --path {reader.path}`."
+            f"{path}` and `pveum user token permissions {reader.userid} {name} --path {path}`."
         )
     lacking = sorted(set(missing) - set(of_user))
     if lacking:
         return (
-            f"The half of the user is missing: {reader.userid} himself lacks {', '.join(lacking)} on {reader.path}. "
+            f"The half of the user is missing: {reader.userid} himself lacks {', '.join(lacking)} on {path}. "
             "Give him the role there too."
         )
     return (
-        f"The half of the token is missing: {reader.userid} holds it on {reader.path}, but the token has no entry of "
-        f"its own that gives it: `pveum acl modify {reader.path} --tokens '{reader.tokenid}' --roles ROLE`."
+        f"The half of the token is missing: {reader.userid} holds it on {path}, but the token has no entry of "
+        f"its own that gives it: `pveum acl modify {path} --tokens '{reader.tokenid}' --roles ROLE`."
     )
 
 
@@ -213,7 +232,8 @@ def judge_object(reader: Reader, tree: Tree, objects: Objects) -> Iterator[Findi
 def judge_reads(answers: Answers) -> Iterator[Finding]:
     """Judge reads that are granted or refused as a whole."""
     for question, answer in answers:
-        granted = answer.status == (_PARAMETER if question.guarded else _GRANTED)
+        # A few reads take any parameter, and answer.
+        granted = answer.status == _GRANTED or (question.guarded and answer.status == _PARAMETER)
         refused = answer.status == _REFUSED
         if question.expected is granted and (granted or refused):
             continue

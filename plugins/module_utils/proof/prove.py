@@ -15,6 +15,7 @@ from ..client.errors import ApiError, AuthenticationError, OptionError
 from ..client.http import Client, ReadOnly
 from ..endpoints.checks import Check
 from ..endpoints.writes import MEASURED
+from ..least.applications import calls_of, rights_of
 from .judge import (
     RED,
     Answer,
@@ -27,12 +28,13 @@ from .judge import (
     judge_reads,
     judge_tree,
     judge_writes,
+    missing_on,
     of_kind,
     rows_of,
 )
 from .objects import Objects, Row, find_objects
-from .questions import GUARD, LIST, READ, WRITE, Question, plan_lists, plan_probes, plan_reads
-from .reader import Reader, Tree
+from .questions import GUARD, LIST, READ, WRITE, Question, plan_endpoints, plan_lists, plan_probes, plan_reads
+from .reader import Grant, Reader, Tree
 
 IN_FLIGHT = 8
 LOGS = "Sys.Syslog"
@@ -41,13 +43,22 @@ _AUDIT = "Sys.Audit"
 
 @dataclass(frozen=True)
 class Claim:
-    """What the policy says of a reader: ``role`` or ``privileges``, and ``logs`` for Sys.Syslog on top, on ``path``."""
+    """What the policy says of a reader: ``role`` or ``privileges``, and ``logs`` for Sys.Syslog on top, on ``path``.
 
-    path: str
+    Or else the least rights of an ``application``, on whatever paths these are.
+    """
+
+    path: str | None = None
     role: str | None = None
     privileges: frozenset[str] | None = None
     propagate: bool = True
     logs: bool = False
+    application: str | None = None
+
+    @property
+    def about(self) -> str:
+        """Where the rights are, or what for."""
+        return f"for {self.application}" if self.application else f"on {self.path}"
 
 
 @dataclass(frozen=True)
@@ -55,11 +66,20 @@ class Proof:
     """The outcome. ``requests`` counts every request that was sent for it."""
 
     tokenid: str
-    path: str
-    privileges: tuple[str, ...]
+    claim: Claim
+    grants: tuple[Grant, ...]
     findings: tuple[Finding, ...]
     counts: Counts
     requests: int
+
+    @property
+    def path(self) -> str | None:
+        """The one path that it is about, in its normal form."""
+        return None if self.claim.application else self.grants[0].path
+
+    @property
+    def privileges(self) -> tuple[str, ...]:
+        return tuple(sorted(frozenset().union(*(grant.privileges for grant in self.grants))))
 
     @property
     def proved(self) -> bool:
@@ -70,8 +90,13 @@ class Proof:
         return {
             "proved": self.proved,
             "tokenid": self.tokenid,
+            "application": self.claim.application,
             "path": self.path,
             "privileges": list(self.privileges),
+            "grants": [
+                {"path": grant.path, "privileges": sorted(grant.privileges), "propagate": grant.propagate}
+                for grant in self.grants
+            ],
             "findings": [finding.as_data() for finding in self.findings],
             "counts": asdict(self.counts),
             "requests": self.requests,
@@ -79,12 +104,13 @@ class Proof:
 
     def summary(self) -> str:
         """Say in one line what is wrong, or that nothing is."""
+        about = f"on {self.path}" if self.path else self.claim.about
         if self.proved:
-            return f"{self.tokenid} is proved on {self.path}."
+            return f"{self.tokenid} is proved {about}."
         red = sum(finding.severity == RED for finding in self.findings)
         first = self.findings[0]
         counted = f"{red} wrong, {len(self.findings) - red} not known"
-        return f"{self.tokenid} is not proved on {self.path} ({counted}). First, {first}. {first.hint}".strip()
+        return f"{self.tokenid} is not proved {about} ({counted}). First, {first}. {first.hint}".strip()
 
 
 def prove(client: Client, claim: Claim) -> Proof:
@@ -102,23 +128,34 @@ def prove(client: Client, claim: Claim) -> Proof:
     claimed = _reader(reader, claim, release)
     # With and without the path: only the first form names all paths, only the second one is sure to look at this one.
     tree: dict[str, dict[str, int]] = dict(reader.get("/access/permissions") or {})
-    on_path = (reader.get("/access/permissions", {"path": claimed.path}) or {}).get(claimed.path, {})
-    if on_path:
-        tree[claimed.path] = on_path
+    for path in claimed.paths:
+        on_path = (reader.get("/access/permissions", {"path": path}) or {}).get(path, {})
+        if on_path:
+            tree[path] = on_path
     resources: list[Row] = reader.get("/cluster/resources")
     claimed = replace(claimed, members=_members(reader, claimed, release, resources))
     objects = find_objects(claimed, resources)
-    return _Run(client, claimed, release, tree, resources, objects).prove()
+    return _Run(client, claim, claimed, release, tree, resources, objects).prove()
 
 
 def _no_login(client: Client, claim: Claim, error: AuthenticationError) -> Proof:
     said = f"PVE answered {error.status} {error.text}".strip()
     finding = Finding("login", RED, client.identity, "the stored secret logs in", said, error.hint)
-    listed = tuple(sorted(claim.privileges or ()))
-    return Proof(client.identity, claim.path, listed, (finding,), Counts(), client.requests_sent)
+    grants = (Grant(claim.path, claim.privileges or frozenset(), claim.propagate),) if claim.path else ()
+    return Proof(client.identity, claim, grants, (finding,), Counts(), client.requests_sent)
 
 
 def _reader(reader: ReadOnly, claim: Claim, release: Release) -> Reader:
+    if claim.application:
+        if claim.path or claim.role or claim.privileges is not None or claim.logs:
+            raise OptionError(
+                "application: its rights are worked out, so path, role, privileges and logs have no place beside it."
+            )
+        entries = rights_of(claim.application, release).entries
+        grants = tuple(Grant(entry.path, entry.privileges, entry.propagate) for entry in entries)
+        return Reader(reader.identity, grants, application=claim.application)
+    if claim.path is None:
+        raise OptionError("path: missing.", "Say on which path the token has its rights, or for which application.")
     path = normalise(claim.path)
     if path is None or not is_valid(path, release):
         guess = meant(path, release) if path else None
@@ -131,7 +168,7 @@ def _reader(reader: ReadOnly, claim: Claim, release: Release) -> Reader:
         raise OptionError(
             f"PVE {release[0]}.{release[1]} does not know {', '.join(unknown)}.", "Give privileges of this release."
         )
-    return Reader(reader.identity, path, wanted, claim.propagate)
+    return Reader(reader.identity, (Grant(path, wanted, claim.propagate),))
 
 
 def _privileges_of(reader: ReadOnly, role: str, release: Release) -> Collection[str]:
@@ -145,25 +182,31 @@ def _privileges_of(reader: ReadOnly, role: str, release: Release) -> Collection[
         raise OptionError(f"The role {role} could not be read: {error.text}", "Check its name.") from None
 
 
-def _members(reader: ReadOnly, claimed: Reader, release: Release, resources: Iterable[Row]) -> frozenset[str]:
-    """Return the paths of what is in the pools at the reader's path. PVE tells members to everybody since 8.1."""
+def _members(
+    reader: ReadOnly, claimed: Reader, release: Release, resources: Iterable[Row]
+) -> dict[str, frozenset[str]]:
+    """Return the paths of what is in the reader's pools, with what it holds there. PVE tells members to everybody
+    since 8.1.
+    """
     prefix = "/pool/"
-    if not claimed.path.startswith("/pool"):
-        return frozenset()
-    pools = {f"{prefix}{row['pool']}" for row in resources if row.get("type") == "pool"} | {claimed.path}
-    found: list[Row] = []
+    own = [path for path in claimed.paths if path.startswith("/pool")]
+    if not own:
+        return {}
+    pools = {f"{prefix}{row['pool']}" for row in resources if row.get("type") == "pool"} | set(own)
+    found: dict[str, frozenset[str]] = {}
     for path in sorted(path for path in pools if path.startswith(prefix) and claimed.held(path)):
         pool = path[len(prefix) :]
         try:
             if release >= (8, 1):
-                found += [row for one in reader.get("/pools", {"poolid": pool}) for row in one["members"]]
+                rows = [row for one in reader.get("/pools", {"poolid": pool}) for row in one["members"]]
             else:
-                found += reader.get(f"/pools/{pool}")["members"]
+                rows = reader.get(f"/pools/{pool}")["members"]
         except ApiError:
             continue  # There is no such pool, or it may not be seen: the reads find out both.
-    return frozenset(
-        f"/storage/{row['storage']}" if row["type"] == "storage" else f"/vms/{row['vmid']}" for row in found
-    )
+        for row in rows:
+            member = f"/storage/{row['storage']}" if row["type"] == "storage" else f"/vms/{row['vmid']}"
+            found[member] = found.get(member, frozenset()) | claimed.held(path)
+    return found
 
 
 @dataclass
@@ -171,6 +214,7 @@ class _Run:
     """One proof on its way, once it is known what the token holds and what there is."""
 
     client: Client
+    claim: Claim
     reader: Reader
     release: Release
     tree: Tree
@@ -180,6 +224,7 @@ class _Run:
     def prove(self) -> Proof:
         reads = plan_reads(self.reader, self.objects, self.release)
         lists = plan_lists(self.objects)
+        reads += self._of_application([*reads, *lists])
         probes = plan_probes(self.reader, self.objects, self.tree, self.release)
         with _Pool(self.client) as pool:
             answers = pool.ask([*reads, *lists, *probes.ask])
@@ -198,27 +243,34 @@ class _Run:
         findings = self._with_halves(findings)
         return Proof(
             self.reader.tokenid,
-            self.reader.path,
-            tuple(sorted(self.reader.privileges)),
+            self.claim,
+            self.reader.grants,
             tuple(findings),
             counts,
             self.client.requests_sent + sent,
         )
 
+    def _of_application(self, asked: Iterable[Question]) -> list[Question]:
+        if self.reader.application is None:
+            return []
+        endpoints = calls_of(self.reader.application, min(self.release, NEWEST)).endpoints.values()
+        return plan_endpoints(self.reader, endpoints, self.objects, self.release, asked)
+
     def _with_halves(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Complete a finding about missing rights by which half is missing, where the token may know."""
-        missing = self.reader.privileges - set(self.tree.get(self.reader.path, {}))
-        if not missing:
-            return list(findings)
-        of_user: Collection[str] | None = None
-        if _AUDIT in self.tree.get("/access", {}):
-            asked = {"userid": self.reader.userid, "path": self.reader.path}
-            of_user = (self.client.get("/access/permissions", asked) or {}).get(self.reader.path, {})
-        hint = half_hint(self.reader, missing, of_user)
+        """Complete findings about missing rights by which half is missing, where the token may know."""
         return [
-            replace(finding, hint=hint) if (finding.check, finding.hint) == ("permissions", "") else finding
+            replace(finding, hint=self._half(finding.subject))
+            if (finding.check, finding.hint) == ("permissions", "")
+            else finding
             for finding in findings
         ]
+
+    def _half(self, path: str) -> str:
+        of_user: Collection[str] | None = None
+        if _AUDIT in self.tree.get("/access", {}):
+            asked = {"userid": self.reader.userid, "path": path}
+            of_user = (self.client.get("/access/permissions", asked) or {}).get(path, {})
+        return half_hint(self.reader, path, missing_on(self.reader, self.tree, path), of_user)
 
 
 class _Pool:

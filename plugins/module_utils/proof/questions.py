@@ -7,13 +7,15 @@ rights before it looks at parameters: it answers 403 to those who may not, and 4
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..access.releases import Release
 from ..endpoints.checks import Check, fields, fill, parse_check
+from ..endpoints.reads import reads
 from ..endpoints.writes import MEASURED, Write, writes
-from .objects import GUESTS, NO_VMID, Objects, strangers
+from ..least.parse import Endpoint
+from .objects import GUESTS, NO_NAME, NO_VMID, Objects, strangers
 from .reader import Reader, Tree, held_in
 
 # The parameter that makes a probe fail. No schema of PVE has it, and those that take anything are never probed.
@@ -127,6 +129,39 @@ def _value_sets(path: str, reader: Reader, objects: Objects) -> Iterator[tuple[M
     nowhere = strangers(reader)
     if "vmid" in named:
         yield {**nowhere, "node": objects.own["node"], "vmid": NO_VMID}, False
+
+
+def plan_endpoints(
+    reader: Reader, endpoints: Iterable[Endpoint], objects: Objects, release: Release, asked: Iterable[Question]
+) -> list[Question]:
+    """Return what an application reads and is not ``asked`` already, each to be answered.
+
+    What is granted or refused as a whole is only asked for, as logs are. What answers everybody is read, if what it is
+    about exists.
+    """
+    found = {_key(question): question for question in asked}
+    before = len(found)
+    for endpoint in endpoints:
+        if endpoint.method != "GET":
+            continue
+        checks = {read.path: read.check for read in reads(release)}
+        kind = next((kind for kind in GUESTS if f"/{kind}/{{vmid}}" in endpoint.path), "")
+        values = {"upid": NO_NAME, "disk": NO_NAME, **objects.values(kind)}
+        if "storage" in fields(endpoint.path) and "storage_node" in values:
+            values = {**values, "node": values["storage_node"]}
+        check = checks.get(endpoint.path)
+        guarded = check is not None
+        there = kind in objects.real if kind else set(fields(endpoint.path)) <= objects.real
+        if ("poolid" in fields(endpoint.path) and "/" in values["poolid"]) or not (guarded or there):
+            continue
+        filled = check.for_path(values) if check else Check(())
+        question = Question(READ, "GET", fill(endpoint.path, values), filled, True, dict(endpoint.params), guarded)
+        found.setdefault(_key(question), question)
+    return list(found.values())[before:]
+
+
+def _key(question: Question) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return question.path, tuple(sorted(question.params.items()))
 
 
 def plan_lists(objects: Objects) -> list[Question]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..access.model import owner_of
 from ..access.paths import ancestors
@@ -16,31 +16,63 @@ _LEAVES = ("/vms/", "/storage/", "/nodes/")
 
 
 @dataclass(frozen=True)
-class Reader:
-    """A token and the rights that it should have: ``privileges`` on ``path``, below it too if ``propagate``.
+class Grant:
+    """What one ACL entry is meant to give: ``privileges`` on ``path``, below it too if ``propagate``."""
 
-    ``members`` are ACL paths of guests and storages that a pool's rights extend to.
-    """
-
-    tokenid: str
     path: str
     privileges: frozenset[str]
     propagate: bool = True
-    members: frozenset[str] = frozenset()
-
-    @property
-    def userid(self) -> str:
-        return owner_of(self.tokenid)
 
     @property
     def is_leaf(self) -> bool:
         """Whether there can be nothing below the path."""
         return self.path.startswith(_LEAVES)
 
-    def held(self, path: str) -> Collection[str]:
+
+@dataclass(frozen=True)
+class Reader:
+    """A token and the rights that it should have.
+
+    ``members`` are ACL paths of guests and storages in pools, with the privileges that hold there by that.
+    ``application`` is what the rights are for, where it is one of the catalogue.
+    """
+
+    tokenid: str
+    grants: tuple[Grant, ...]
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    application: str | None = None
+
+    @property
+    def userid(self) -> str:
+        return owner_of(self.tokenid)
+
+    @property
+    def path(self) -> str:
+        """The path that its rights are about; the root where there are several."""
+        return self.paths[0] if len(self.paths) == 1 else "/"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All paths that it has rights of its own on."""
+        return tuple(dict.fromkeys(grant.path for grant in self.grants))
+
+    @property
+    def privileges(self) -> frozenset[str]:
+        """All privileges that it should have somewhere."""
+        return frozenset().union(*(grant.privileges for grant in self.grants))
+
+    def at(self, path: str) -> list[Grant]:
+        """Return the grants on just this path."""
+        return [grant for grant in self.grants if grant.path == path]
+
+    def held(self, path: str) -> frozenset[str]:
         """Return the privileges that the reader should have on ``path``, which is as normal as its own."""
-        inside = path == self.path or (self.propagate and self.path in ancestors(path))
-        return self.privileges if inside or path in self.members else frozenset()
+        found: frozenset[str] = frozenset()
+        for node in ancestors(path):
+            here = [grant.privileges for grant in self.at(node) if grant.propagate or node == path]
+            if here:
+                found = frozenset().union(*here)  # a deeper one replaces those above it
+        return found | self.members.get(path, frozenset())
 
 
 def held_in(tree: Tree, path: str) -> Collection[str]:

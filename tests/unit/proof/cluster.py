@@ -10,8 +10,11 @@ import pytest
 # The simulator is tooling: it may use more than the oldest Python that the collection runs on.
 pytest.importorskip("aiohttp")
 
+from ansible_collections.homelab.pve.plugins.module_utils.access.releases import Release
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
+from ansible_collections.homelab.pve.plugins.module_utils.least.applications import rights_of
+from ansible_collections.homelab.pve.plugins.module_utils.least.policy import as_policy
 from ansible_collections.homelab.pve.plugins.module_utils.proof.prove import Claim, Proof, prove
 from ansible_collections.homelab.pve.tests.simulator import Simulator
 
@@ -56,6 +59,21 @@ class Cluster:
         entry = {"path": path, "type": kind, "ugid": ugid, "roleid": role, "propagate": propagate}
         self.simulator.load({**state, "acl": [*state["acl"], entry]})
 
+    def grant_application(self, name: str, release: Release = (9, 2)) -> None:
+        """Give the user and the token what an application needs, as a policy does."""
+        policy = as_policy(rights_of(name, release), name)
+        state = self.simulator.export()
+        roles = [{"roleid": role, "privs": sorted(privileges)} for role, privileges in policy.roles.items()]
+        self.simulator.load({**state, "roles": [*state["roles"], *roles]})
+        for acl in policy.acls:
+            for path in acl.paths:
+                self.grant(path, acl.role, propagate=int(acl.propagate))
+
+    def take(self, path: str) -> None:
+        """Take away all entries on a path."""
+        state = self.simulator.export()
+        self.simulator.load({**state, "acl": [entry for entry in state["acl"] if entry["path"] != path]})
+
     def params(self, **changed: Any) -> dict[str, Any]:
         """Return the connection options of the reader."""
         return {
@@ -67,9 +85,9 @@ class Cluster:
             **changed,
         }
 
-    def prove(self, path: str, role: str | None = "PVEAuditor", **claim: Any) -> Proof:
+    def prove(self, path: str | None, role: str | None = "PVEAuditor", **claim: Any) -> Proof:
         """Prove the reader, and see that the proof changed nothing and counted right."""
-        if "privileges" in claim:
+        if "privileges" in claim or "application" in claim:
             role = None
         before = self.simulator.export()
         self.simulator.clear_requests()

@@ -10,13 +10,13 @@ from ansible_collections.homelab.pve.plugins.module_utils.endpoints.writes impor
 from ansible_collections.homelab.pve.plugins.module_utils.proof.judge import Answer, Seen, judge_lists, judge_tree
 from ansible_collections.homelab.pve.plugins.module_utils.proof.objects import find_objects
 from ansible_collections.homelab.pve.plugins.module_utils.proof.questions import LIST, Question, plan_probes, plan_reads
-from ansible_collections.homelab.pve.plugins.module_utils.proof.reader import Reader, held_in
+from ansible_collections.homelab.pve.plugins.module_utils.proof.reader import Grant, Reader, held_in
 
 TOKEN = "joe@pve!ci"
 
 
 def reader(path: str, *privileges: str, **more: Any) -> Reader:
-    return Reader(TOKEN, path, frozenset(privileges), **more)
+    return Reader(TOKEN, (Grant(path, frozenset(privileges)),), **more)
 
 
 def listed(who: Reader, path: str, *rows: dict[str, Any]) -> list[str]:

@@ -114,6 +114,88 @@ def test_a_pool_reader_reads_what_is_in_the_pool_and_in_the_pools_below(make_clu
     assert cluster.prove("/pool/lab/web").proved is False
 
 
+# -- readers for an application ------------------------------------------------------------------------------------
+
+# docs/proof.md has the first of these, too.
+APPLICATION_REQUESTS = {"labby": 336, "homelab-apply": 223}
+
+
+@pytest.mark.parametrize("name", APPLICATION_REQUESTS)
+def test_a_reader_for_an_application_is_proved_with_a_known_number_of_requests(
+    make_cluster: MakeCluster, name: str
+) -> None:
+    cluster = make_cluster(extra={"pools": [POOL]})
+    cluster.grant_application(name)
+    proof = cluster.prove(None, application=name)
+    assert proof.findings == ()
+    assert proof.counts.let_through == 0
+    assert (proof.path, proof.as_data()["application"]) == (None, name)
+    assert proof.requests == APPLICATION_REQUESTS[name]
+
+
+def test_an_application_is_proved_on_an_older_release(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(release="7.4")
+    cluster.grant_application("community-proxmox-inventory", (7, 4))
+    assert cluster.prove(None, application="community-proxmox-inventory").findings == ()
+
+
+def test_all_that_an_application_reads_is_asked_for(cluster: Cluster) -> None:
+    cluster.grant_application("check-pve")
+    assert cluster.prove(None, application="check-pve").proved
+    asked = {row["path"] for row in cluster.simulator.requests()}
+    assert {"/nodes/ugreen/services", "/nodes/ugreen/apt/update", "/cluster/ceph/status"} <= asked
+    assert {"/nodes/ugreen/qemu/100/snapshot", "/nodes/ugreen/lxc/102/snapshot"} <= asked
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/", "lacks Sys.Audit on /"),
+        ("/vms", "lacks VM.Audit on /vms"),
+    ],
+)
+def test_an_application_that_lacks_an_entry_is_red_with_the_path(cluster: Cluster, path: str, says: str) -> None:
+    cluster.grant_application("labby")
+    cluster.take(path)
+    findings = red(cluster.prove(None, application="labby"), "permissions")
+    assert len(findings) == 1
+    assert says in findings[0]
+    assert f"--path {path}`" in findings[0]
+
+
+def test_an_application_with_more_than_it_needs_is_red(cluster: Cluster) -> None:
+    cluster.grant_application("labby")
+    cluster.grant("/access", "PVEAuditor")
+    proof = cluster.prove(None, application="labby")
+    (permissions, *unused) = red(proof, "permissions")
+    assert "Sys.Audit" in permissions
+    assert "apart from its own paths /, /nodes, /pool, /storage, /vms" in permissions
+    assert any("sees entry on" in text for text in red(proof, "list"))
+
+
+def test_an_application_without_any_rights_is_told_once(cluster: Cluster) -> None:
+    (finding,) = red(cluster.prove(None, application="labby"), "permissions")
+    assert "holds nothing at all" in finding
+    assert "VM.Audit on /vms" in finding
+
+
+def test_rights_that_do_not_propagate_are_red_for_an_application(cluster: Cluster) -> None:
+    cluster.grant_application("labby")
+    cluster.take("/vms")
+    cluster.grant("/vms", "app-labby-vms", propagate=0)
+    findings = red(cluster.prove(None, application="labby"), "permissions")
+    assert any("do not propagate below /vms" in text for text in findings)
+
+
+def test_an_application_and_a_path_do_not_go_together(cluster: Cluster) -> None:
+    with pytest.raises(OptionError, match="application"):
+        cluster.prove("/", application="labby")
+    with pytest.raises(OptionError, match="Did you mean labby"):
+        cluster.prove(None, application="laby")
+    with pytest.raises(OptionError, match="path: missing"):
+        cluster.prove(None)
+
+
 # -- the probes themselves -----------------------------------------------------------------------------------------
 
 
