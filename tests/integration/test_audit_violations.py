@@ -24,7 +24,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.client.http import Cli
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.plugins.module_utils.documents import checked, whole_firewall
 from ansible_collections.homelab.pve.plugins.module_utils.firewall import spec as firewall_spec
-from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import PASS, Audit, audit
+from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import INCOMPLETE, PASS, Audit, audit
 from ansible_collections.homelab.pve.plugins.module_utils.policy.document import Policy, parse_policy
 from ansible_collections.homelab.pve.plugins.module_utils.policy.logs import AccessLogs
 from ansible_collections.homelab.pve.plugins.module_utils.policy.sources import Recorder, Snapshot
@@ -691,3 +691,22 @@ def test_a_clean_cluster_passes(simulator: Simulator) -> None:
     case = Case(nothing, None, policy={"pve_assertions": [told_of_all]}, drift=True, logs=logs(100, NOW), guests=True)
     done, *unused = run(simulator, case)
     assert (told(done), done.gaps, done.status("info")) == ([], (), PASS)
+
+
+def blind(path: str) -> Callable[[Json], None]:
+    """Let the auditor see no more than what is below a path."""
+
+    def change(state: Json) -> None:
+        for entry in state["acl"]:
+            if entry["ugid"] in (AUDITOR, "audit@pve"):
+                entry["path"] = path
+
+    return change
+
+
+@pytest.mark.parametrize("path", ["/vms", "/nodes", "/storage/local", "/access/groups/ops"])
+def test_who_sees_little_passes_nothing_and_accuses_nobody(simulator: Simulator, path: str) -> None:
+    """Nothing but what is seen for itself is found, and the audit is incomplete."""
+    done, *unused = run(simulator, Case(several(blind(path), take("tfa", userid="joe@pve")), None))
+    assert (told(done), done.status("info")) == ([], INCOMPLETE)
+    assert {"users and tokens", "ACL entries", "the datacenter's firewall"} <= {gap.what for gap in done.gaps}

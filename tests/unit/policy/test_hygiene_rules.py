@@ -192,6 +192,11 @@ HIDDEN: dict[str, tuple[frozenset[str], AccessState]] = {
     ),
     "pools": (ALL - {"pools"}, state(("/pool/gone", "user", "ann@pve", "PVEAuditor"), users=[ANN])),
     "entries": (ALL - {"acl"}, state(roles=[Role("Ops", frozenset({"VM.Audit"}))])),
+    "rights": (ALL - {"acl"}, state(users=[ANN], tokens=[Token("ann@pve!t1", expire=NOW + 90 * DAY)])),
+    "what is narrowed further down": (
+        ALL - {"acl"},
+        state(("/", "user", "ann@pve", "Administrator"), users=[ANN]),
+    ),
     "members": (ALL - {"users"}, state(groups=["ops"])),
 }
 

@@ -10,20 +10,29 @@ from ..document import Policy
 from ..findings import Judgement
 from ..logs import AccessLogs
 from ..observe import Observed
-from . import admins, certificates, entries, factors, firewall, people, reach, roles, tokens, usage
+from .admins import judge as admins
+from .certificates import judge as certificates
+from .entries import judge as entries
+from .factors import judge as factors
+from .firewall import judge as firewall
+from .people import judge as people
+from .reach import judge as reach
+from .roles import judge as roles
 from .subjects import Case
+from .tokens import judge as tokens
+from .usage import judge as usage
 
 
 def judge(observed: Observed, policy: Policy, judgement: Judgement, logs: AccessLogs | None) -> None:
     """Write down what every rule of hygiene finds that is not ignored."""
     case = Case(observed, policy.hygiene, judgement)
-    tokens.judge(case)
-    people.judge(case)
-    admins.judge(case)
-    factors.judge(case)
-    entries.judge(case)
-    roles.judge(case)
-    firewall.judge(case)
-    reach.judge(case)
-    certificates.judge(case)
-    usage.judge(case, logs)
+    tokens(case)
+    people(case)
+    admins(case)
+    factors(case)
+    entries(case)
+    roles(case)
+    firewall(case)
+    reach(case)
+    certificates(case)
+    usage(case, logs)

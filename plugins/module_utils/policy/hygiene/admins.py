@@ -19,7 +19,7 @@ def judge(case: Case) -> None:
 
     A token without privilege separation is its user, and is found for that; so is one of root@pam.
     """
-    if not case.judgement.wants("administrators", "many_administrators", "as_good_as_admin"):
+    if not case.knows_rights or not case.judgement.wants("administrators", "many_administrators", "as_good_as_admin"):
         return
     subjects = [user.userid for user in case.users() if user.userid != ROOT]
     subjects += [token.tokenid for token in case.tokens() if token.privsep and not of_root(token)]

@@ -21,7 +21,7 @@ _NAMED: Mapping[str, tuple[str, str]] = {
 
 def judge(case: Case) -> None:
     """Find entries of principals, on things and with roles that are not there, where that is known."""
-    if "acl" in case.observed.access.complete:
+    if case.knows_rights:
         _roles(case)
         _things(case)
         for principal, paths in ghosts(case.state, case.observed.access.complete).items():

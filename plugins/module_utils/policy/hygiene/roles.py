@@ -43,7 +43,7 @@ def judge(case: Case) -> None:
             continue
         _broad(case, role)
         _confusing(case, role, builtin)
-        if role.roleid not in used and "acl" in case.observed.access.complete:
+        if role.roleid not in used and case.knows_rights:
             case.judgement.find(
                 "unused_roles",
                 f"role {role.roleid}",

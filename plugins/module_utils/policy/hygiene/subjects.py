@@ -47,6 +47,11 @@ class Case:
         """Yield the tokens that can log in."""
         return (token for token in self.state.tokens.values() if self.usable(token.tokenid))
 
+    @property
+    def knows_rights(self) -> bool:
+        """Whether all ACL entries were seen. Else nobody knows what anybody holds, and the audit says so already."""
+        return "acl" in self.observed.access.complete
+
     def held(self, subject: str, path: str) -> Privileges:
         """Return what somebody holds on a path."""
         return self.observed.evaluator.privileges(subject, path)
@@ -69,7 +74,9 @@ class Case:
     def _writes(self, userid: str) -> bool:
         if userid == ROOT:
             return True
-        return any(self.writing(held) for held in self.observed.evaluator.effective(userid).values())
+        return self.knows_rights and any(
+            self.writing(held) for held in self.observed.evaluator.effective(userid).values()
+        )
 
 
 def called(subject: str) -> str:

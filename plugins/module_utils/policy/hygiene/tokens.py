@@ -20,7 +20,7 @@ def judge(case: Case) -> None:
             _expiry(case, token)
             if not (of_root(token) or token.privsep):
                 _without_separation(case, token)
-            elif token.privsep and not case.observed.evaluator.effective(token.tokenid):
+            elif token.privsep and case.knows_rights and not case.observed.evaluator.effective(token.tokenid):
                 _powerless(case, token)
 
 
