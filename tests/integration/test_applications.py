@@ -23,12 +23,14 @@ from ansible_collections.homelab.pve.plugins.module_utils.least.applications imp
 from ansible_collections.homelab.pve.plugins.module_utils.least.parse import Endpoint
 from ansible_collections.homelab.pve.plugins.module_utils.least.work_out import Entry, Rights
 from ansible_collections.homelab.pve.plugins.module_utils.proof.questions import GUARD
-from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN
+from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
 from ansible_collections.homelab.pve.tests.simulator.api import Api, Request
 from ansible_collections.homelab.pve.tests.simulator.handlers import load_all
 from ansible_collections.homelab.pve.tests.simulator.population import Size
 from ansible_collections.homelab.pve.tests.simulator.state import State
 from ansible_collections.homelab.pve.tests.unit.least.holder import TOKEN, holder, weaker
+
+from .conftest import Ansible
 
 NAMES = [one.name for one in APPLICATIONS]
 RELEASES: list[Release] = [(7, 4), (9, 2)]
@@ -288,3 +290,33 @@ def test_what_the_simulator_does_not_have_is_what_is_left_out() -> None:
         if endpoint.path in shown((9, 2)) and endpoint.path not in simulated
     }
     assert filtered == NOT_SIMULATED
+
+
+def test_a_policy_with_an_application_is_applied_and_proved(ansible: Ansible, simulator: Simulator) -> None:
+    reader = {"token": "labby@pve!phone", "application": "labby", "secret_file": "~/labby", "expire": "90d"}
+    (ansible.home / "policy.json").write_text(json.dumps({"pve_access": {"readers": [reader]}}))
+    env = {
+        "PVE_HOST": simulator.host,
+        "PVE_PORT": str(simulator.port),
+        "PVE_FINGERPRINT": simulator.fingerprint,
+        "PVE_TOKEN_ID": ROOT_TOKEN,
+        "PVE_TOKEN_SECRET": ROOT_SECRET,
+    }
+    run = ansible.playbook("homelab.pve.site", variables={"policy": "policy.json"}, env=env)
+    assert not run.returncode, run.output
+    state = simulator.export()
+    roles = {role["roleid"]: role["privs"] for role in state["roles"]}
+    given = {
+        (row["type"], row["ugid"], row["path"], *roles[row["roleid"]], bool(row["propagate"]))
+        for row in state["acl"]
+        if row["ugid"].startswith("labby")
+    }
+    assert given == {
+        (kind, ugid, entry.path, *sorted(entry.privileges), entry.propagate)
+        for entry in rights_of("labby", (9, 2)).entries
+        for kind, ugid in (("user", "labby@pve"), ("token", "labby@pve!phone"))
+    }
+    told = "\n".join(run.result("Tell what was done")["msg"])
+    assert "Proved: labby@pve!phone has what labby needs, and nothing else" in told
+    again = ansible.playbook("homelab.pve.site", variables={"policy": "policy.json"}, env=env)
+    assert (again.returncode, again.changed) == (0, [])
