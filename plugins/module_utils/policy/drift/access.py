@@ -74,7 +74,9 @@ class _Drift:
             found.setdefault((problem.about, problem.path), {})[str(problem)] = problem
 
     def _refused(self) -> None:
-        for (about, path), problems in [*self.refusals.items(), *self.obstacles.items()]:
+        for key, left in self.obstacles.items():
+            self.refusals.setdefault(key, {}).update(left)
+        for (about, path), problems in self.refusals.items():
             said = " ".join(problem.message for problem in problems.values())
             hints = " ".join(dict.fromkeys(problem.hint for problem in problems.values() if problem.hint))
             rows = self.with_refused.get(path if about == ENTRIES else about)
@@ -210,13 +212,17 @@ class _Drift:
 
     def _missing_entry(self, entry: Entry, propagate: bool) -> None:
         row = acl_row(entry, propagate)
+        subject, said = _told_entry(entry)
         owner = _only_in(self.after, self.before, entry)
         if owner is not None:
             self.with_missing.setdefault(owner, []).append(row)
+            problems = self.obstacles.pop((subject, entry.path), {})
+            if problems and owner[1] not in getattr(self.target.base, owner[0]):
+                self.obstacles.setdefault((_subject(*owner), ""), {}).update(problems)
         elif (ENTRIES, entry.path) in self.refusals:
             self.with_refused.setdefault(entry.path, []).append(row)
+            self.obstacles.pop((subject, entry.path), None)
         elif "acl" in self.view.complete:
-            subject, said = _told_entry(entry)
             told = {"role": entry.role, "propagate": propagate}
             also = self._obstacle(subject, path=entry.path)
             tell_missing(self.judgement, subject, entry.path, said, told, also)
