@@ -28,7 +28,7 @@ options:
   dest:
     description:
       - The file to write, on the machine that the module runs on. A new one gets the mode V(0600); one that is there
-        keeps its own. Its folder has to be there.
+        keeps its own.
     type: path
     required: true
   guests:
