@@ -186,11 +186,11 @@ class _Drift:
 
     def _place_in(self, where: str) -> tuple[str, str]:
         """Return the place that a problem is about and what of it, as findings name them."""
-        for place in self.target.places:
-            if where == str(place.scope) or where.startswith(f"{place.scope} "):
-                rest = where[len(str(place.scope)) :].strip()
+        for scope in (*self.specs, *(place.scope for place in self.target.places)):
+            if where == str(scope) or where.startswith(f"{scope} "):
+                rest = where[len(str(scope)) :].strip()
                 rule = _OF_RULE.match(rest)
-                return subject_of(place.scope), f"rule {rule['rule']}" if rule else rest
+                return subject_of(scope), f"rule {rule['rule']}" if rule else rest
         return "firewall", where
 
     # -- objects -------------------------------------------------------------------------------------------------------
@@ -273,7 +273,9 @@ class _Drift:
 
     def _rules(self, scope: Scope, goal: Goal) -> None:
         subject, there = subject_of(scope), len(goal.current)
-        for element, rule in goal.final.items():
+        listed = self.lists.get(scope, ListSpec())
+        present = [spec for spec in listed.rules if spec.state != ABSENT]
+        for spec, (element, rule) in zip(present, goal.final.items()):
             path = _rule_path(rule)
             what = f"{path} of {_named(scope)}"
             if element >= there:
@@ -285,7 +287,8 @@ class _Drift:
             if found == expected and old.comment != rule.comment:
                 found, expected = {"comment": old.comment}, {"comment": rule.comment}
             self._tell_different(scope, path, what, found, expected)
-        listed = self.lists.get(scope, ListSpec())
+            if not rule.enable and spec.enable is None:
+                self.judgement.note(f"{what[:1].upper()}{what[1:]} is switched off, and the policy leaves that open.")
         absent = {spec.key for spec in listed.rules if spec.state == ABSENT and spec.key is not None}
         for element in sorted(goal.removed):
             old = goal.current[element]
