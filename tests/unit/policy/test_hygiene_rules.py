@@ -233,6 +233,8 @@ def test_guests_that_may_be_hidden_are_a_gap() -> None:
         pytest.param("Monitoring", {"VM.Monitor", "VM.Audit"}, "", id="the agent of old"),
         pytest.param("Backup", {"VM.Backup", "Datastore.AllocateSpace", "VM.Allocate"}, "", id="backups and restores"),
         pytest.param("Backup", {"VM.Backup", "Permissions.Modify"}, "broad_roles", id="backups and people"),
+        pytest.param("ReadWrite", {"VM.Console"}, "", id="reading and more"),
+        pytest.param("MonitoringAdmin", {"VM.Console"}, "", id="the administrator of something"),
         pytest.param("Ops", {"Permissions.Modify"}, "", id="no promise"),
         pytest.param("pveadmin", {"VM.Audit"}, "confusing_roles", id="small letters"),
         pytest.param("PVEBackup", {"VM.Backup"}, "confusing_roles", id="like PVE's own"),

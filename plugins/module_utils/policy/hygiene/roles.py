@@ -13,13 +13,20 @@ _READING: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(
         (
             *("audit", "auditor", "auditing", "exporter", "inspector", "inventory", "metrics", "observer", "read"),
-            *("reader", "reading", "readonly", "ro", "view", "viewer", "watch", "watcher"),
+            *("reader", "reading", "readonly", "view", "viewer", "watch", "watcher"),
         ),
         frozenset(),
     ),
     # Before 9.0 the guest agent answered nobody without it.
     **dict.fromkeys(("monitor", "monitoring"), frozenset({"VM.Monitor"})),
 }
+# Words that promise something else besides, as in ReadWrite or InventoryAdmin: then nothing is promised.
+_MORE = frozenset(
+    (
+        *("admin", "administrator", "administrators", "admins", "and", "control", "edit", "editor", "full", "manage"),
+        *("manager", "modify", "operate", "operator", "operators", "plus", "power", "rw", "write", "writer", "writing"),
+    )
+)
 # Words of names of work on guests, which takes nothing that rules over people or nodes.
 _WORKING = frozenset(
     ("backup", "backups", "clone", "console", "migrate", "migration", "power", "replication", "restart", "snapshot")
@@ -60,7 +67,7 @@ def judge(case: Case) -> None:
 def _broad(case: Case, role: Role) -> None:
     words = {word.lower() for word in _WORD.findall(role.roleid)}
     promised = [word for word in _READING if word in words]
-    if promised:
+    if promised and not words & _MORE:
         allowed = frozenset().union(*(_READING[word] for word in promised))
         more = case.writing(role.privs) - allowed
         promise = "only reads"
