@@ -26,8 +26,9 @@ def read_text(path: str, option: str) -> str:
 def file_change(kind: str, path: str, text: str) -> Change | None:
     """Return the change that makes a file hold a text, None where it does. Raises OptionError where it cannot be."""
     place = _expanded(path)
-    if not place.parent.is_dir():
-        raise OptionError(f"{path} cannot be written: there is no folder {place.parent}.", "Make it first.")
+    above = next((folder for folder in place.parents if folder.exists()), place.parent)
+    if not above.is_dir():
+        raise OptionError(f"{path} cannot be written: {above} is no folder.", "Name another place.")
     if place.is_dir():
         raise OptionError(f"{path} cannot be written: it is a folder.", "Name a file in it.")
     was = place.read_text(encoding="utf-8", errors="replace") if place.exists() else None
@@ -38,12 +39,13 @@ def file_change(kind: str, path: str, text: str) -> Change | None:
 
 
 def write_text(path: str, text: str, *, mode: int | None = None) -> None:
-    """Put a text into a file, all of it or nothing. Raises PveError.
+    """Put a text into a file, all of it or nothing; folders that are missing are made. Raises PveError.
 
     A new file gets ``mode`` (else what the umask leaves); one that is there keeps its own.
     """
     place = _expanded(path)
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
     except OSError as error:
         _fail(path, error)

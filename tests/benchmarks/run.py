@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ansible_collections.homelab.pve.tests.benchmarks import access, facts, firewall
+from ansible_collections.homelab.pve.tests.benchmarks import access, facts, firewall, policy
 
-THEMES = {"access": access.run, "firewall": firewall.run, "facts": facts.run}
+THEMES = {"access": access.run, "firewall": firewall.run, "facts": facts.run, "policy": policy.run}
 
 
 def main() -> int:
