@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ pytest.importorskip("aiohttp")
 
 from ansible_collections.homelab.pve.plugins.module_utils.access.document import Document
 from ansible_collections.homelab.pve.plugins.module_utils.access.ghosts import MARK, ghosts, purge
+from ansible_collections.homelab.pve.plugins.module_utils.access.guard import refused_steps
 from ansible_collections.homelab.pve.plugins.module_utils.access.model import AccessState, Principal
 from ansible_collections.homelab.pve.plugins.module_utils.access.observe import View, observe, user_is_usable
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, PveError
@@ -119,6 +121,15 @@ def test_people_who_only_look_like_it_stay(client: Client) -> None:
     client.send("PUT", "/access/users/joe@pve", {"groups": "staff"})
     view = seen(client)
     assert not {"ann@pve", "staff"} & {change.id for change in purge(view.state, view.complete).changes}
+
+
+def test_who_may_not_is_told_before_anything_is_done(client: Client) -> None:
+    view = seen(client)
+    steps = purge(view.state, view.complete).steps
+    assert refused_steps(steps, view, view.state) == []
+    said = " ".join(refused_steps(steps, replace(view, caller="joe@pve"), view.state))
+    assert "Realm.AllocateUser on /access/realm/nowhere" in said
+    assert "Group.Allocate on /access/groups" in said
 
 
 @pytest.mark.parametrize("hidden", ["users", "groups", "acl"])

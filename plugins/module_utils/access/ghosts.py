@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from ..client.errors import OptionError
 from ..reconcile import Call, Change
-from .model import AccessState, PathRoles, Principal
+from .model import AccessState, Group, PathRoles, Principal, User
+from .steps import Step
 
 # Who made the user or group that goes again, for whoever sees it, and for the next run where this one ends half-way.
 MARK = "homelab.pve: made to be deleted, with the ACL entries of an earlier one"
@@ -22,10 +23,14 @@ _NOTE = "only to take away the ACL entries of an earlier one"
 
 @dataclass(frozen=True)
 class Purge:
-    """The calls that make PVE drop all ghosts, in order, and the state after them."""
+    """The steps that make PVE drop all ghosts, in order, and the state after them."""
 
-    changes: tuple[Change, ...]
+    steps: tuple[Step, ...]
     after: AccessState
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return tuple(step.change for step in self.steps)
 
 
 def ghosts(state: AccessState, complete: Collection[str]) -> dict[Principal, PathRoles]:
@@ -54,14 +59,12 @@ def purge(state: AccessState, complete: Collection[str]) -> Purge:
                 f"of {'the ACL' if listed == 'acl' else listed}.",
                 "Give it Sys.Audit on /access, propagated.",
             )
-    changes = []
-    for principal in ghosts(state, complete):
-        changes += [_make(principal), _unmake(principal, state.acl[principal])]
-    left = _left_half_way(state)
-    changes += [_unmake(principal, state.acl.get(principal, {})) for principal in left]
-    for principal in left:
-        state = state.drop(f"{principal.kind}s", principal.name)
-    return Purge(tuple(changes), _without(state, complete))
+    gone = ghosts(state, complete)
+    steps = [step for principal in gone for step in (_make(principal), _unmake(principal, gone[principal]))]
+    steps += [_unmake(principal, state.acl.get(principal, {})) for principal in _left_half_way(state)]
+    for step in steps:
+        state = step.effect(state)
+    return Purge(tuple(steps), state)
 
 
 def _left_half_way(state: AccessState) -> list[Principal]:
@@ -74,25 +77,23 @@ def _left_half_way(state: AccessState) -> list[Principal]:
     return sorted(users + groups)
 
 
-def _without(state: AccessState, complete: Collection[str]) -> AccessState:
-    for principal in ghosts(state, complete):
-        # To drop an object that is not there drops what goes with it.
-        state = state.drop(f"{principal.kind}s", principal.name)
-    return state
-
-
-def _make(principal: Principal) -> Change:
+def _make(principal: Principal) -> Step:
     kind, name = principal
+    fields: Mapping[str, object]
+    new: User | Group
     if kind == "user":
-        fields: Mapping[str, object] = {"enable": False, "comment": MARK}
+        fields, new = {"enable": False, "comment": MARK}, User(name, enable=False, comment=MARK)
         call = Call("POST", "/access/users", {"userid": name, "enable": 0, "comment": MARK})
     else:
-        fields = {"comment": MARK}
+        fields, new = {"comment": MARK}, Group(name, MARK)
         call = Call("POST", "/access/groups", {"groupid": name, "comment": MARK})
-    return Change(kind, name, "create", None, fields, call, _NOTE)
+    change = Change(kind, name, "create", None, fields, call, _NOTE)
+    return Step(change, lambda state: state.put(f"{kind}s", name, new), lambda _state: (principal,))
 
 
-def _unmake(principal: Principal, entries: PathRoles) -> Change:
+def _unmake(principal: Principal, entries: PathRoles) -> Step:
     kind, name = principal
     acls = sorted(f"{role} on {path}" for path, roles in entries.items() for role in roles)
-    return Change(kind, name, "delete", {"acls": acls}, None, Call("DELETE", f"/access/{kind}s/{name}"), _NOTE)
+    call = Call("DELETE", f"/access/{kind}s/{name}")
+    change = Change(kind, name, "delete", {"acls": acls}, None, call, _NOTE)
+    return Step(change, lambda state: state.drop(f"{kind}s", name), lambda _state: (principal,))
