@@ -94,6 +94,7 @@ RUN = {
     "mkdir -p -m 700 ~/.cache/pve-inventory": "tests/integration/test_inventory.py",
     "ansible-playbook homelab.pve.site ": "tests/integration/test_site.py",
     "ansible-playbook homelab.pve.gather": "tests/integration/test_gather.py",
+    "ansible-playbook homelab.pve.adopt ": "tests/integration/test_adopt.py",
     "ansible-playbook -i inventory.ini api-clients.yml": "tests/packets/test_role.py",
     "make demo": "tests/integration/test_site.py",
     "make live ": "tests/live/test_live.py",

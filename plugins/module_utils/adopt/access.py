@@ -415,9 +415,8 @@ class _Access:
             else:
                 self.part.note(f"undeclared {kind} are not unexpected: {self.view.caller} does not see all of them")
         self.part.document["exclusive"] = found
-        self.part.say(
-            ("exclusive",), "", "Whatever is not in this file is found by an audit, and taken away by site.yml."
-        )
+        told = "What comes up later and is not here is found by an audit, and taken away when this is applied."
+        self.part.say(("exclusive",), "", told)
         if self.keep:
             self.part.document["keep"] = sorted(self.keep)
             self.part.say(("keep",), "", "These stay, although this file cannot say them as they are:")
