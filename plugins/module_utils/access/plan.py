@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from ..client.errors import OptionError
 from ..reconcile import Call, Change, Plan
+from ..wording import some_of
 from .births import DEAD, KEPT, MISSING, STAGED, UNFINISHED, restorable
 from .document import Document, TokenSpec
 from .guard import lockout, refused_steps, touches_caller_unseen
@@ -14,13 +14,10 @@ from .model import owner_of
 from .observe import View, user_is_usable
 from .order import order
 from .permissions import Evaluator
-from .releases import privileges
 from .shown import FIELDS, acl_row, token_fields
 from .steps import given, make_steps, token_path
 from .target import Target, make_target, powerless
-from .whatif import RightsChange, hidden_pools_matter, rights_change
-
-MOST_NAMED = 10
+from .whatif import Rights, rights_between
 
 
 def plan_access(view: View, wanted: Document) -> Plan:
@@ -51,7 +48,7 @@ def plan_access(view: View, wanted: Document) -> Plan:
                 "A token with privilege separation needs an ACL entry for the user and one for the token; "
                 "list it under readers, or use grant_user.",
             )
-    rights = _rights(view, target)
+    rights = rights_between(view, target.base, target.state)
     if wanted.max_widening == "none":
         _refuse_widening(target, rights)
     _raise(target)
@@ -79,40 +76,7 @@ def _raise(target: Target) -> None:
 # -- who gains and who loses what -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Rights:
-    """What a plan does to effective rights; or why that is not known."""
-
-    changes: tuple[RightsChange, ...]
-    everything: frozenset[str]  # all privileges that there are
-    unknown: str = ""
-
-    def lines(self, *, gained: bool) -> list[str]:
-        return [change.text(self.everything) for change in self.changes if change.gained is gained]
-
-    def as_data(self) -> dict[str, list[dict[str, Any]]] | None:
-        if self.unknown:
-            return None
-        sides = {"gained": True, "lost": False}
-        return {
-            name: [change.as_data(self.everything) for change in self.changes if change.gained is gained]
-            for name, gained in sides.items()
-        }
-
-
-def _rights(view: View, target: Target) -> _Rights:
-    everything = privileges(view.release)
-    unseen = [name for name in ("users", "groups", "acl") if name not in view.complete]
-    if unseen:
-        return _Rights((), everything, f"{view.caller} does not see all of: {', '.join(unseen)}")
-    both = (target.base, target.state)
-    guests, all_seen = view.guests is not None, "pools" in view.complete
-    if "members" not in view.complete and hidden_pools_matter(*both, now=view.now, guests=guests, all_seen=all_seen):
-        return _Rights((), everything, "it depends on members of pools, not all of which were read")
-    return _Rights(tuple(rights_change(*both, now=view.now)), everything)
-
-
-def _refuse_widening(target: Target, rights: _Rights) -> None:
+def _refuse_widening(target: Target, rights: Rights) -> None:
     """Refuse a plan by which anybody gains a right, as ``max_widening: none`` wants it."""
     if rights.unknown:
         target.refuse(
@@ -121,9 +85,8 @@ def _refuse_widening(target: Target, rights: _Rights) -> None:
         )
     gains = rights.lines(gained=True)
     if gains:
-        more = f"; and {len(gains) - MOST_NAMED} more" if len(gains) > MOST_NAMED else ""
         target.refuse(
-            f"max_widening is none, and rights would be gained ({len(gains)}): {'; '.join(gains[:MOST_NAMED])}{more}.",
+            f"max_widening is none, and rights would be gained ({len(gains)}): {some_of(gains, between='; ')}.",
             "Have this reviewed, then say max_widening: any.",
         )
 

@@ -14,10 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..wording import some_of
 from . import paths
 from .model import AccessState, Pool, Principal, is_token, owner_of
-from .observe import user_is_usable
+from .observe import View, user_is_usable
 from .permissions import Evaluator, sources
+from .releases import privileges
 
 # Where a row, or an exception from one, holds: on the path, below it, or both.
 HERE, BELOW, BOTH = "here", "below", "both"
@@ -75,8 +77,43 @@ def _place(path: str, where: str) -> str:
 
 
 def _some(places: Sequence[str]) -> str:
-    more = len(places) - _MOST_PATHS
-    return ", ".join(places[:_MOST_PATHS]) + (f" and {more} more" if more > 0 else "")
+    return some_of(places, _MOST_PATHS)
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Who gains and who loses what between two states of a cluster; or why that is not known."""
+
+    changes: tuple[RightsChange, ...]
+    everything: frozenset[str] = frozenset()  # all privileges that there are
+    unknown: str = ""
+
+    def lines(self, *, gained: bool) -> list[str]:
+        """Return a sentence for each row of those who gain something, or lose it."""
+        return [change.text(self.everything) for change in self.changes if change.gained is gained]
+
+    def as_data(self) -> dict[str, list[dict[str, Any]]] | None:
+        """Return the rows as module results show them, None where they are not known."""
+        if self.unknown:
+            return None
+        sides = {"gained": True, "lost": False}
+        return {
+            name: [change.as_data(self.everything) for change in self.changes if change.gained is gained]
+            for name, gained in sides.items()
+        }
+
+
+def rights_between(view: View, before: AccessState, after: AccessState) -> Rights:
+    """Compare two states of the cluster of a view, as far as it sees all that this takes."""
+    everything = privileges(view.release)
+    unseen = [name for name in ("users", "groups", "acl") if name not in view.complete]
+    if unseen:
+        return Rights((), everything, f"{view.caller} does not see all of: {', '.join(unseen)}")
+    both = (before, after)
+    guests, all_seen = view.guests is not None, "pools" in view.complete
+    if "members" not in view.complete and hidden_pools_matter(*both, now=view.now, guests=guests, all_seen=all_seen):
+        return Rights((), everything, "it depends on members of pools, not all of which were read")
+    return Rights(tuple(rights_change(*both, now=view.now)), everything)
 
 
 def rights_change(before: AccessState, after: AccessState, *, now: float) -> list[RightsChange]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ..access.model import AccessState
-from ..access.whatif import RightsChange, rights_change
+from ..access.whatif import Rights, RightsChange, rights_between
 from . import assertions, drift, hygiene
 from .assertions import Outcome
 from .document import Policy
@@ -23,8 +22,8 @@ PASS, FAIL, INCOMPLETE = "pass", "fail", "incomplete"
 class Audit:
     """What came of an audit.
 
-    ``after`` is the state of access that the policy means, None where it does not speak of access. ``changes`` say who
-    would gain and lose what if it was applied, None where that cannot be known.
+    ``after`` is the state of access that the policy means, and ``rights`` say who would gain and lose what if it was
+    applied; both are None where the policy does not speak of access.
     """
 
     policy: Policy
@@ -35,8 +34,13 @@ class Audit:
     notes: tuple[str, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     after: AccessState | None = None
-    changes: tuple[RightsChange, ...] | None = None
+    rights: Rights | None = None
     requests: int = 0
+
+    @property
+    def changes(self) -> tuple[RightsChange, ...]:
+        """Who would gain and lose what; empty where that is not known."""
+        return self.rights.changes if self.rights else ()
 
     def status(self, fail_on: str) -> str:
         """Return pass, fail or incomplete: it fails on findings of the level ``fail_on`` (or "never") and above.
@@ -60,7 +64,7 @@ class Audit:
             "notes": list(self.notes),
             "assertions": [one.as_data() for one in self.outcomes],
             "counts": self.counts(),
-            "would_change": None if self.changes is None else _told(self.changes),
+            "would_change": self.rights.as_data() if self.rights else None,
             "release": "{}.{}".format(*self.observed.access.release),
             "caller": self.observed.access.caller,
             "requests": self.requests,
@@ -114,20 +118,6 @@ def audit(
         tuple(judgement.notes),
         tuple(outcomes),
         after,
-        _changes(observed, after),
+        None if after is None else rights_between(observed.access, observed.state, after),
         source.requests,
     )
-
-
-def _told(changes: Iterable[RightsChange]) -> dict[str, list[dict[str, Any]]]:
-    sides: dict[str, list[dict[str, Any]]] = {"gained": [], "lost": []}
-    for change in changes:
-        sides["gained" if change.gained else "lost"].append(change.as_data())
-    return sides
-
-
-def _changes(observed: Observed, after: AccessState | None) -> tuple[RightsChange, ...] | None:
-    """Return what applying the policy would change for people, None where lists may have left something out."""
-    if after is None or not {"users", "groups", "acl"} <= observed.access.complete:
-        return None
-    return tuple(rights_change(observed.state, after, now=observed.now))
