@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sized
 
-from ...firewall.addresses import address_text, literals
-from ...firewall.model import Ruleset
-from ...firewall.reach import ACCEPT, LOOPBACK, Packet, Reach
+from ...firewall.addresses import address, address_text
+from ...firewall.matching import Faulty, Line, Objects, Uncompilable, lines
+from ...firewall.model import Rule, Ruleset
+from ...firewall.names import PROTOCOLS
+from ...firewall.reach import ACCEPT, LOOPBACK, Packet, Reach, has_port
 from ...firewall.scope import DATACENTER, GROUP, NODE, Scope
 from .subjects import Case
 
 _PORTS = {"api_open": (8006, "The API"), "ssh_open": (22, "SSH")}
 # Public addresses from all over the world. Rules may speak of some of them; who lets in half, lets in everybody.
-_WORLD = (
-    tuple(f"{first}.77.77.77" for first in (1, 5, 12, 23, 31, 45, 62, 77, 85, 93, 104, 128, 151, 176, 195, 212)),
-    tuple(f"2{part:x}:77::77" for part in range(0x400, 0xE00, 0xA0)),
-)
+_WORLD: Mapping[int, tuple[str, ...]] = {
+    4: tuple(f"{first}.77.77.77" for first in (1, 5, 12, 23, 31, 45, 62, 77, 85, 93, 104, 128, 151, 176, 195, 212)),
+    6: tuple(f"2{part:x}:77::77" for part in range(0x400, 0xE00, 0xA0)),
+}
+# Through an interface, and to an address of the node, that no rule names.
+_ANY_WAY = (None, None)
+_TCP = PROTOCOLS["tcp"]
 _POLICY, _NFTABLES = "policy_in", "nftables"
 
 
@@ -67,11 +72,9 @@ class _Door:
     """The firewall of one node, as strangers meet it."""
 
     def __init__(self, cluster: Ruleset, node: Ruleset) -> None:
-        nftables = str(node.options.get(_NFTABLES, 0)) != "0"
-        self._reach = Reach(cluster, node, None, nftables=nftables)
-        # Nobody says through which bridge strangers come, nor which addresses of the node they know: any that some rule
-        # lets in by will do.
-        self._ways = (None, *dict.fromkeys(_ways(cluster, node)))
+        self._cluster, self._node = cluster, node
+        self._nftables = str(node.options.get(_NFTABLES, 0)) != "0"
+        self._reach = Reach(cluster, node, None, nftables=self._nftables)
         self._open: dict[int, str] = {}
 
     def open_by(self, port: int) -> str:
@@ -81,40 +84,43 @@ class _Door:
         return self._open[port]
 
     def _opened(self, port: int) -> Iterator[str]:
-        for version, world in zip((4, 6), _WORLD):
-            for way in self._ways:
-                iface, dests = way or (None, None)
-                dest = _address(dests, version)
-                if dests is not None and dest is None:
-                    continue  # of the other family
+        for version, world in _WORLD.items():
+            # Nobody says through which bridge strangers come, nor which addresses of the node they know: any that some
+            # rule lets in by will do.
+            for iface, dest in (_ANY_WAY, *dict.fromkeys(self._ways(version, port))):
                 verdicts = [self._reach.verdict(Packet(one, port, dest=dest, iface=iface)) for one in world]
                 letting_in = [verdict.by for verdict in verdicts if verdict.action == ACCEPT]
-                if len(letting_in) * 2 >= len(world):
+                if _everybody(len(letting_in), world):
                     yield letting_in[0]
 
+    def _ways(self, version: int, port: int) -> Iterator[tuple[str | None, str | None]]:
+        """Yield interface and destination of each line by which everybody may get in to a port."""
+        objects = Objects(self._cluster, None, version, self._nftables)
+        strangers = [address(one)[1] for one in _WORLD[version]]
+        for rule in (*self._node.rules, *self._cluster.rules):
+            if not rule.enable or rule.iface == LOOPBACK:
+                continue
+            called = self._cluster.groups.get(rule.action) if rule.type == GROUP else None
+            for one in (called.rules or ()) if called else (rule,):
+                if not (one.enable and one.type == "in" and one.action == ACCEPT):
+                    continue
+                for line in _lines(one, objects, called is not None):
+                    if (
+                        line.protocol in (None, _TCP)
+                        and (line.dports is None or has_port(line.dports, port))
+                        and (line.source is None or _everybody(sum(n in line.source for n in strangers), strangers))
+                        and (line.dest is None or line.dest.starts)
+                    ):
+                        dest = None if line.dest is None else address_text(version, line.dest.starts[0])
+                        yield rule.iface or None, dest
 
-def _ways(cluster: Ruleset, node: Ruleset) -> Iterator[tuple[str | None, str | None]]:
-    """Yield interface and destination of all rules that may let somebody in, as they are written."""
-    for rule in (*node.rules, *cluster.rules):
-        if not rule.enable or rule.iface == LOOPBACK:
-            continue
-        called = cluster.groups.get(rule.action) if rule.type == GROUP else None
-        rules = (called.rules or ()) if called else (rule,)
-        for one in rules:
-            if one.enable and one.type == "in" and one.action == ACCEPT:
-                yield rule.iface or None, _meant(one.dest, cluster)
 
-
-def _meant(dest: str | None, cluster: Ruleset) -> str | None:
-    """Return the addresses of a destination as text; None for any, and for the names of IP sets."""
-    alias = cluster.aliases.get((dest or "").rpartition("/")[2].lower())
-    return alias.cidr if alias else None if not dest or dest.startswith("+") else dest
-
-
-def _address(dest: str | None, version: int) -> str | None:
-    """Return an address out of a destination, None where it has none of this family."""
+def _lines(rule: Rule, objects: Objects, in_group: bool) -> list[Line]:
     try:
-        family, found = literals(dest or "")
-    except ValueError:
-        return None  # nothing that PVE would compile
-    return address_text(version, found.starts[0]) if family == version else None
+        return list(lines(rule, "", objects, in_group))
+    except (Faulty, Uncompilable):
+        return []
+
+
+def _everybody(count: int, world: Sized) -> bool:
+    return count * 2 >= len(world)
