@@ -277,6 +277,12 @@ def packets(session: nox.Session) -> None:
     pytest(session, "tests/packets")
 
 
+@nox.session(tags=["tests"])
+def browser(session: nox.Session) -> None:
+    """The page about an audit, in a Chromium without a window: with CI=true it has to run."""
+    pytest(session, "tests/browser")
+
+
 @nox.session(tags=["checks"])
 def molecule(session: nox.Session) -> None:
     """The roles' scenarios."""

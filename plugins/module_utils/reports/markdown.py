@@ -11,14 +11,25 @@ from .report import SAID, NodeReach, Report, one_line, plural
 
 _MOST = 50
 _LONGEST = 400
+# A comment takes 65,536 characters, and something may be written before it.
+_ROOM = 60_000
 _SIGNS = {PASS: "✅", FAIL: "❌", INCOMPLETE: "⚠️"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|~$])")
 _TICKS = re.compile("`+")
+# What services take for a name that is spoken of, or for an address.
+_LIVE = re.compile(r"(?<!\w)@|(?<=:)//")
 
 
 def render(report: Report) -> str:
-    """Return the audit as Markdown."""
-    return "\n".join(_all(report)) + "\n"
+    """Return the audit as Markdown, no longer than what fits into a comment."""
+    lines, room = [], _ROOM
+    for line in _all(report):
+        room -= len(line) + 1
+        if room < 0:
+            lines += ["", "There is more, which does not fit here."]
+            break
+        lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 def _all(report: Report) -> Iterator[str]:
@@ -42,8 +53,7 @@ def _all(report: Report) -> Iterator[str]:
     if audit.outcomes:
         held = sum(outcome.holds for outcome in audit.outcomes)
         yield from ("", f"{held} of {plural(len(audit.outcomes), 'assertion')} on effective rights held.")
-    yield from _changes(report, True, "Who would gain by applying the policy")
-    yield from _changes(report, False, "Who would lose by applying the policy")
+    yield from _changes(report)
     yield from _reach(report.reach)
     if audit.excepted:
         yield from ("", f"<details><summary>{plural(len(audit.excepted), 'finding')} excepted</summary>", "")
@@ -62,20 +72,23 @@ def _counted(report: Report) -> Iterator[tuple[str, int]]:
 
 
 def _row(finding: Finding) -> str:
-    what = f"{text(finding.message)}<br>{_about(finding)}"
+    what = f"{text(finding.message)}<br>{_about(finding, in_table=True)}"
     return f"| **{finding.level}** | {what} | {text(finding.fix)} |"
 
 
-def _about(finding: Finding) -> str:
-    return " ".join(code(part) for part in (finding.rule, finding.subject, finding.path) if part)
+def _about(finding: Finding, *, in_table: bool = False) -> str:
+    return " ".join(code(part, in_table=in_table) for part in (finding.rule, finding.subject, finding.path) if part)
 
 
-def _changes(report: Report, gained: bool, title: str) -> Iterator[str]:
-    rows = [change for change in report.changes if change.gained is gained]
-    if rows:
-        yield from ("", f"### {title}", "")
-        yield from (f"* {text(change.text())}" for change in rows[:_MOST])
-        yield from _more(rows, "change")
+def _changes(report: Report) -> Iterator[str]:
+    for gained, title in ((True, "gain"), (False, "lose")):
+        rows = report.would(gained=gained)
+        if rows:
+            yield from ("", f"### Who would {title} by applying the policy", "")
+            yield from (f"* {text(row)}" for row in rows[:_MOST])
+            yield from _more(rows, "change")
+    if report.would_unknown:
+        yield from ("", f"Who would gain or lose by applying the policy is not known: {text(report.would_unknown)}.")
 
 
 def _reach(reach: Sequence[NodeReach]) -> Iterator[str]:
@@ -103,14 +116,15 @@ def text(said: object) -> str:
     line = one_line(said)
     line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # A comment inside keeps a name from being told that it was spoken of, and an address from becoming a link.
-    return _SPECIAL.sub(r"\\\1", line).replace("@", "@<!-- -->").replace("://", ":<!-- -->//")
+    # A comment in it keeps people from being called by their names, and addresses from becoming links.
+    return _LIVE.sub(lambda found: f"{found[0]}<!-- -->", _SPECIAL.sub(r"\\\1", line))
 
 
-def code(said: object) -> str:
-    """Return a text as code, also inside of a table."""
+def code(said: object, *, in_table: bool = False) -> str:
+    """Return a text as code. In a table, and only there, a bar would end the cell."""
     line = one_line(said)
     line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
     fence = "`" * (max((len(ticks) for ticks in _TICKS.findall(line)), default=0) + 1)
     blank = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{fence}{blank}{line}{blank}{fence}".replace("|", "\\|") if line else ""
+    shown = line.replace("|", "\\|") if in_table else line
+    return f"{fence}{blank}{shown}{blank}{fence}" if line else ""

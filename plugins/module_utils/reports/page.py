@@ -23,7 +23,7 @@ from .style import CSS
 from .timeline import Ending, timeline
 
 # A page has to open quickly; all there is, is in the other reports.
-_MOST_FINDINGS, _MOST_STANDING, _MOST_DRAWN, _MOST_LISTED, _MOST_SPANS = 2000, 400, 40, 1000, 12
+_MOST_FINDINGS, _MOST_STANDING, _MOST_DRAWN, _MOST_OVER, _MOST_LISTED, _MOST_SPANS = 1000, 400, 40, 10, 1000, 12
 _LEVEL_WORDS = {"error": "errors", "warn": "warnings", "info": "notes"}
 _SERVICES = {8006: "TCP 8006, API and web interface", 22: "TCP 22, SSH"}
 
@@ -129,7 +129,8 @@ def _findings(report: Report) -> Iterator[str]:
         for level in reversed(LEVELS)
         if any(finding.level == level for finding in findings)
     )
-    yield ' <span id="found" class="soft" role="status"></span></div><div class="scroll"><table class="findings">'
+    yield f' <span id="found" class="soft" role="status" data-all="{len(findings)}"></span></div>'
+    yield '<div class="scroll"><table class="findings">'
     yield '<thead><tr><th scope="col">Level</th><th scope="col">About</th><th scope="col">What</th></tr></thead><tbody>'
     yield from (_row(finding) for finding in findings[:_MOST_FINDINGS])
     yield f"</tbody></table></div>{_rest(len(findings), _MOST_FINDINGS, 'finding')}</section>"
@@ -194,8 +195,8 @@ _MATRIX = """
 <div class="grid" id="grid"></div>
 <div class="more"><span id="shown" role="status"></span>
 <button type="button" id="more-ids">More ids</button><button type="button" id="more-paths">More paths</button></div>
-<ul class="legend"><li><i>·</i>nothing</li><li><i class="read">r 3</i>can read: 3 privileges</li>
-<li><i class="change">w 9</i>can change things</li><li><i class="give">a 40</i>can give rights to others</li></ul>
+<ul class="legend"><li><i>·</i>nothing</li><li><i class="read">r3</i>can read: 3 privileges</li>
+<li><i class="change">w9</i>can change things</li><li><i class="give">a40</i>can give rights to others</li></ul>
 </div>
 <div class="panel" id="panel" role="region" aria-label="Why" hidden></div>
 </div>
@@ -222,14 +223,19 @@ def _who(report: Report) -> Iterator[str]:
 
 
 def _changes(report: Report) -> Iterator[str]:
-    if not report.changes:
+    rows = [(gained, row) for gained in (True, False) for row in report.would(gained=gained)]
+    if not rows and not report.would_unknown:
         return
     yield '<section id="changes" aria-labelledby="changes-title">'
-    yield '<h2 id="changes-title">What applying the policy would change</h2><ul>'
-    for change in report.changes[:_MOST_LISTED]:
-        tag = _tag("warn", "gains") if change.gained else _tag("info", "loses")
-        yield f"<li>{tag} {_text(change.text())}</li>"
-    yield f"</ul>{_rest(len(report.changes), _MOST_LISTED, 'change')}</section>"
+    yield '<h2 id="changes-title">What applying the policy would change</h2>'
+    if report.would_unknown:
+        yield f"<p>Who would gain or lose is not known: {_text(report.would_unknown)}.</p>"
+    if rows:
+        yield "<ul>"
+        for gained, row in rows[:_MOST_LISTED]:
+            yield f"<li>{_tag('warn', 'gains') if gained else _tag('info', 'loses')} {_text(row)}</li>"
+        yield "</ul>"
+    yield f"{_rest(len(rows), _MOST_LISTED, 'change')}</section>"
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------
@@ -250,12 +256,15 @@ def _tokens(report: Report) -> Iterator[str]:
     yield '<section id="tokens" aria-labelledby="tokens-title"><h2 id="tokens-title">When tokens expire</h2>'
     said = [f"{over} {'has' if over == 1 else 'have'} expired", f"{near} will within {plural(soon, 'day')}"]
     yield f"<p>Of {plural(len(tokens), 'token')}, {', '.join(said)}, {len(never)} never will.</p>"
-    if endings:
-        yield f'<div class="scroll">{timeline(endings[:_MOST_DRAWN], now, soon)}</div>'
-    if len(endings) > _MOST_DRAWN:
-        yield f"<details><summary>{plural(len(endings) - _MOST_DRAWN, 'token')} more, later</summary><ul>"
-        yield from (f"<li>{_code(one.tokenid)} {day(one.expire)}</li>" for one in endings[_MOST_DRAWN:_MOST_LISTED])
-        yield f"</ul>{_rest(len(endings), _MOST_LISTED, 'token')}</details>"
+    # Those that are over have been found already: the last few of them will do.
+    past = max(0, over - _MOST_OVER) if len(endings) > _MOST_DRAWN else 0
+    drawn, others = endings[past : past + _MOST_DRAWN], [*endings[:past], *endings[past + _MOST_DRAWN :]]
+    if drawn:
+        yield f'<div class="scroll">{timeline(drawn, now, soon)}</div>'
+    if others:
+        yield f"<details><summary>{plural(len(others), 'other token')}</summary><ul>"
+        yield from (f"<li>{_code(one.tokenid)} {day(one.expire)}</li>" for one in others[:_MOST_LISTED])
+        yield f"</ul>{_rest(len(others), _MOST_LISTED, 'token')}</details>"
     if never:
         yield f"<details><summary>{plural(len(never), 'token')} without an expiry</summary><ul>"
         yield from (f"<li>{_code(name)}</li>" for name in never[:_MOST_LISTED])

@@ -19,10 +19,6 @@ def render(report: Report) -> str:
         "status": report.status,
         "fail_on": report.fail_on,
         **report.audit.as_data(),
-        "changes": {
-            "gained": [change.as_data() for change in report.changes if change.gained],
-            "lost": [change.as_data() for change in report.changes if not change.gained],
-        },
         "reach": [{"node": one.node, "ports": [port.as_data() for port in one.ports]} for one in report.reach],
     }
     return json.dumps(shown, indent=2) + "\n"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
 
-from ..access.whatif import RightsChange, rights_change
 from ..firewall.exposure import Exposure, exposure
 from ..firewall.model import Ruleset
 from ..firewall.scope import DATACENTER, NODE, Scope
@@ -71,11 +69,14 @@ class Report:
         levels = self.audit.policy.hygiene.levels
         return tuple(rule for rule in RULES.values() if levels.get(rule.rule, rule.level) != IGNORE)
 
-    @cached_property
-    def changes(self) -> Sequence[RightsChange]:
-        """Who would gain and lose what if the policy were applied as it stands."""
-        after = self.audit.after
-        return [] if after is None else rights_change(self.audit.observed.state, after, now=self.audit.observed.now)
+    def would(self, *, gained: bool) -> list[str]:
+        """Return a sentence for each of those who would gain (or lose) something if the policy was applied."""
+        return self.audit.rights.lines(gained=gained) if self.audit.rights else []
+
+    @property
+    def would_unknown(self) -> str:
+        """Why it is not known who would gain or lose what; empty where it is, or where nothing would be applied."""
+        return self.audit.rights.unknown if self.audit.rights else ""
 
     @cached_property
     def reach(self) -> tuple[NodeReach, ...]:

@@ -114,6 +114,8 @@ def standing(state: AccessState, release: Release) -> Iterator[Standing]:
         for path in sorted(paths):
             held = explainer.explain(subject, path)
             grants = [grant for half in explainer.halves(subject, path) for grant in half]
+            if not grants:
+                continue
             yield Standing(subject, path, _what(frozenset(held), reading), "; ".join(map(told, grants)))
 
 

@@ -34,7 +34,8 @@ JS = r"""
       row.hidden = !levels.has(row.dataset.level) || !words.every((word) => told[at].includes(word));
       shown += row.hidden ? 0 : 1;
     });
-    $("found").textContent = (shown === rows.length ? "" : shown + " of ") + plural(rows.length, "finding");
+    const all = Number($("found").dataset.all);
+    $("found").textContent = (shown === all ? "" : shown + " of ") + plural(all, "finding");
   }
   if ($("find")) {
     $("find").addEventListener("input", filterFindings);
@@ -158,8 +159,11 @@ JS = r"""
 
   const ROWS = 100, COLUMNS = 24;
   const state = { rows: ROWS, columns: COLUMNS, current: null, from: null };
-  const top = data.paths.filter((path) => ancestors(path).length <= 2);
-  const order = [...top, ...data.paths.filter((path) => !top.includes(path))];
+  // First the tops of the tree, then paths with entries, then what is only in pools; numbers in their order.
+  const withEntries = new Set(data.acl.map(([path]) => data.paths[path]));
+  const rank = (path) => (ancestors(path).length <= 2 ? 0 : withEntries.has(path) ? 1 : 2);
+  const inOrder = new Intl.Collator("en", { numeric: true }).compare;
+  const order = [...data.paths].sort((one, other) => rank(one) - rank(other) || inOrder(one, other));
   const normal = (text) => "/" + text.split("/").filter(Boolean).join("/");
 
   function columns() {

@@ -80,7 +80,8 @@ button:hover { border-color: var(--soft); }
 [hidden] { display: none !important; }
 .who { display: grid; grid-template-columns: minmax(0, 1fr); gap: 20px; align-items: start; }
 .who.open { grid-template-columns: minmax(0, 1fr) 400px; }
-.grid { overflow: auto; max-height: 74vh; border: 1px solid var(--line); border-radius: 8px; }
+.grid { overflow: auto; width: fit-content; max-width: 100%; max-height: 74vh;
+  border: 1px solid var(--line); border-radius: 8px; }
 .grid table { width: auto; border-collapse: separate; border-spacing: 0; font-size: 13px; }
 .grid th, .grid td { padding: 0; border-bottom: 1px solid var(--line); }
 .grid tr:last-child > * { border-bottom: 0; }
@@ -112,22 +113,26 @@ button:hover { border-color: var(--soft); }
   font-size: 14px;
   max-height: 74vh; overflow: auto; }
 .panel .head { display: flex; justify-content: space-between; gap: 12px; align-items: start; }
-.panel h3 { overflow-wrap: anywhere; }
+.panel h3 { overflow-wrap: anywhere; font-weight: 400; }
+.panel h3 code { font-weight: 600; }
 .panel h3:focus { outline: none; }
 .panel dl { margin: 12px 0 0; }
 .panel dt { padding-top: 10px; border-top: 1px solid var(--line); overflow-wrap: anywhere; }
 .panel dd { margin: 2px 0 10px; color: var(--soft); }
 .panel ul { margin: 0; }
-.chart { max-width: 100%; height: auto; display: block; font-size: 12px; margin-bottom: 12px; }
+.chart { width: 100%; max-width: 980px; min-width: 640px; height: auto; display: block;
+  font-size: 12px; margin-bottom: 12px; }
 .chart text { fill: var(--ink); } .chart .faint { fill: var(--soft); }
 .chart line { stroke: var(--line); } .chart .now { stroke: var(--ink); stroke-dasharray: 3 3; }
 .chart .bar { stroke-width: 3; stroke: var(--line); }
 .chart .over { fill: var(--bad); } .chart .soon { fill: var(--warn); } .chart .later { fill: var(--good); }
-.nodes { display: grid; gap: 20px; }
+.nodes { display: grid; gap: 20px; grid-template-columns: minmax(0, 1fr); }
+.ports > div { min-width: 0; }
 .node { border: 1px solid var(--line); border-radius: 8px; padding: 14px 18px; }
-.ports { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 8px 32px; }
+.ports { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(320px, 100%), 1fr)); gap: 8px 32px; }
 .ports h4 { margin: 4px 0 6px; font-size: 14px; }
 .ports td:first-child { white-space: nowrap; }
+.ports p { margin: 8px 0 4px; }
 .ports td { font-size: 13px; padding: 4px 10px 4px 0; }
 summary { cursor: pointer; color: var(--link); padding: 4px 0; }
 footer { padding: 24px; color: var(--soft); font-size: 13px; }
@@ -135,6 +140,9 @@ footer { padding: 24px; color: var(--soft); font-size: 13px; }
 .js .still { display: none; }
 .needs-script { display: none; }
 .js .needs-script { display: block; }
+.js span.needs-script { display: inline; }
+.js .tools.needs-script { display: flex; }
+.still td:nth-child(-n+3) { white-space: nowrap; }
 @media print {
   :root { color-scheme: light;
     --paper: #fff; --sheet: #fff; --line: #c8ccd4; --ink: #000; --soft: #444; --link: #000;
@@ -153,6 +161,7 @@ footer { padding: 24px; color: var(--soft); font-size: 13px; }
   thead { display: table-header-group; }
   h2, h3, h4 { break-after: avoid; }
   section { padding-top: 14px; margin-top: 12px; }
-  details > summary { color: inherit; }
+  details > summary { color: inherit; list-style: none; }
+  details::details-content { content-visibility: visible; }
 }
 """

@@ -44,7 +44,7 @@ def timeline(endings: Sequence[Ending], now: float, soon: int) -> str:
         parts.append(f'<line x1="{x}" x2="{x}" y1="{_TOP - 8}" y2="{height}"/>')
         parts.append(f'<text class="faint" x="{x}" y="{_TOP - 14}" text-anchor="middle">{text}</text>')
     x = at(now)
-    parts.append(f'<line class="now" x1="{x}" x2="{x}" y1="{_TOP - 8}" y2="{height}"><title>now</title></line>')
+    parts.append(f'<line class="now" x1="{x}" x2="{x}" y1="{_TOP - 8}" y2="{height}"/>')
     for number, ending in enumerate(endings):
         y = _TOP + _ROW * number + _ROW // 2
         name = clean(ending.tokenid)
