@@ -14,8 +14,10 @@ def whole_policy(params: Params) -> Policy:
     """Read the keys of a policy file, ``pve_access`` and so on. Raises OptionError."""
     access, firewall = params.get("pve_access"), params.get("pve_firewall")
     hygiene = checked(params.get("pve_hygiene") or {}, HYGIENE, "pve_hygiene")
+    # An audit changes nothing, and so cuts nobody off.
+    guard = {"management_source": None, "allow_lockout": False}
     return parse_policy(
         {**params, "pve_hygiene": hygiene},
         None if access is None else parse_document(checked(access, ACCESS, "pve_access")),
-        None if firewall is None else whole_firewall(checked(firewall, FIREWALL, "pve_firewall")),
+        None if firewall is None else whole_firewall({**checked(firewall, FIREWALL, "pve_firewall"), **guard}),
     )
