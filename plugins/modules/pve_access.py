@@ -487,6 +487,14 @@ options:
     type: str
     choices: [any, none]
     default: any
+  purge_ghosts:
+    description:
+      - Whether to take away the ACL entries of users and groups that are gone, first of all. PVE keeps those that came
+        with files which were edited or restored, gives them to the next one of that name, and deletes them only
+        together with him. So a disabled user, or a group without members, is made for each and deleted again.
+      - It takes the rights to make and delete users and groups, and a caller who sees all of them.
+    type: bool
+    default: false
 seealso:
   - module: homelab.pve.pve_role
   - module: homelab.pve.pve_group
@@ -727,7 +735,8 @@ from ansible_collections.homelab.pve.plugins.module_utils.module import run_acce
 
 def main() -> None:
     """Run the module."""
-    allowances = {name: {"type": "bool", "default": False} for name in ("allow_missing", "allow_narrowing")}
+    switches = ("allow_missing", "allow_narrowing", "purge_ghosts")
+    allowances = {name: {"type": "bool", "default": False} for name in switches}
     widening = {"max_widening": {"type": "str", "choices": ["any", "none"], "default": "any"}}
     run_access(
         {**spec.DOCUMENT, **allowances, **spec.LOCKOUT, **widening},

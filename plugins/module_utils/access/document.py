@@ -134,6 +134,8 @@ class Document:
     whole: bool = False
     # Whether anybody may gain a right: any, or none.
     max_widening: str = "any"
+    # Take away the ACL entries of users and groups that are gone.
+    purge_ghosts: bool = False
 
     def for_release(self, release: Release) -> Document:
         """Return the document with roles and ACL entries in place of applications. Raises OptionError.
@@ -186,6 +188,7 @@ def parse_document(raw: Mapping[str, Any]) -> Document:
         allow_missing=bool(raw.get("allow_missing")),
         whole=True,
         max_widening=raw.get("max_widening") or "any",
+        purge_ghosts=bool(raw.get("purge_ghosts")),
     )
     _refuse_duplicates(document)
     return document

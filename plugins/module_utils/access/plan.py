@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ..client.errors import OptionError
@@ -9,6 +10,7 @@ from ..reconcile import Call, Change, Plan
 from ..wording import some_of
 from .births import DEAD, KEPT, MISSING, STAGED, UNFINISHED, restorable
 from .document import Document, TokenSpec
+from .ghosts import purge
 from .guard import lockout, refused_steps, touches_caller_unseen
 from .model import owner_of
 from .observe import View, user_is_usable
@@ -26,6 +28,11 @@ def plan_access(view: View, wanted: Document) -> Plan:
     Raises OptionError with every reason that speaks against it; then nothing of it is done.
     """
     wanted = wanted.for_release(view.release)
+    cure: tuple[Change, ...] = ()
+    if wanted.purge_ghosts:
+        purged = purge(view.state, view.complete)
+        # The rest is planned as if they were gone: nothing of theirs comes back with a name that is declared.
+        cure, view = purged.changes, replace(view, state=purged.after)
     target = make_target(view, wanted)
     _raise(target)
     secrets = tuple(_secret_changes(view, wanted, target))
@@ -54,7 +61,7 @@ def plan_access(view: View, wanted: Document) -> Plan:
     _raise(target)
     changes = tuple(step.change for step in ordered.steps)
     return Plan(
-        changes + secrets,
+        cure + changes + secrets,
         tuple(dict.fromkeys([*target.warnings, *ordered.warnings])),
         tuple(dict.fromkeys(target.assumed)),
         {**_result(view, wanted, target), "rights": rights.as_data()},

@@ -167,6 +167,11 @@ CASES: dict[str, list[Case]] = {
             },
         ),
         Case(
+            "ghosts",
+            {"purge_ghosts": True, "users": [{"userid": "gone@pve"}]},
+            {"users gone@pve", "acl /storage/local gone@pve PVEDatastoreUser", "acl /storage/local gone PVEAuditor"},
+        ),
+        Case(
             "everything",
             {
                 "roles": [{"roleid": "reader", "privs": ["VM.Audit"]}],

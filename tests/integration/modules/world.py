@@ -44,6 +44,9 @@ WORLD: Mapping[str, list[Json]] = {
         {"path": "/vms/100", "type": "token", "ugid": "ann@pve!ci", "roleid": "PVEAuditor", "propagate": 1},
         {"path": "/pool/lab", "type": "user", "ugid": "joe@pve", "roleid": "PVEPoolUser", "propagate": 1},
         {"path": "/pool/lab", "type": "token", "ugid": "joe@pve!ci", "roleid": "PVEPoolUser", "propagate": 1},
+        # Nobody: PVE lists such entries, and does not delete them.
+        {"path": "/storage/local", "type": "user", "ugid": "gone@pve", "roleid": "PVEDatastoreUser", "propagate": 1},
+        {"path": "/storage/local", "type": "group", "ugid": "gone", "roleid": "PVEAuditor", "propagate": 1},
     ],
 }
 
