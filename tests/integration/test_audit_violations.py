@@ -18,19 +18,16 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("ansible")
 
-from ansible_collections.homelab.pve.plugins.module_utils.access.document import parse_document
 from ansible_collections.homelab.pve.plugins.module_utils.access.releases import NEWEST, privileges
-from ansible_collections.homelab.pve.plugins.module_utils.access.spec import DOCUMENT
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
-from ansible_collections.homelab.pve.plugins.module_utils.documents import checked, whole_firewall
-from ansible_collections.homelab.pve.plugins.module_utils.firewall import spec as firewall_spec
 from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import INCOMPLETE, PASS, Audit, audit
 from ansible_collections.homelab.pve.plugins.module_utils.policy.catalogue import RULES
-from ansible_collections.homelab.pve.plugins.module_utils.policy.document import Policy, parse_policy
+from ansible_collections.homelab.pve.plugins.module_utils.policy.document import Policy
 from ansible_collections.homelab.pve.plugins.module_utils.policy.logs import AccessLogs
 from ansible_collections.homelab.pve.plugins.module_utils.policy.observe import survey
 from ansible_collections.homelab.pve.plugins.module_utils.policy.sources import Recorder, Snapshot
+from ansible_collections.homelab.pve.plugins.module_utils.policy_file import whole_policy
 from ansible_collections.homelab.pve.tests.simulator import Simulator
 
 Json = dict[str, Any]
@@ -161,10 +158,6 @@ FIREWALL: Json = {
 }
 
 
-ACCESS_DOCUMENT = parse_document(checked(ACCESS, DOCUMENT, "pve_access"))
-FIREWALL_DOCUMENT = whole_firewall(checked(FIREWALL, {**firewall_spec.DOCUMENT, **firewall_spec.GUARD}, "pve_firewall"))
-
-
 KNOWN = {"reason": "Known", "until": "2999-12-31"}
 # Who makes tokens for everybody needs one while his token is looked at.
 EXCEPTION = {"pve_exceptions": [{**KNOWN, "rule": "as_good_as_admin", "subject": "user ann@pve"}]}
@@ -207,8 +200,8 @@ def run(simulator: Simulator, case: Case) -> tuple[Audit, Recorder, Policy]:
     state.update({kind: pristine[kind] for kind in ("nodes", "guests", "storages")})
     case.change(state)
     simulator.load(state)
-    documents = (ACCESS_DOCUMENT, FIREWALL_DOCUMENT) if case.drift else (None, None)
-    policy = parse_policy({**case.policy, "pve_hygiene": case.levels}, *documents)
+    declared = {"pve_access": ACCESS, "pve_firewall": FIREWALL} if case.drift else {}
+    policy = whole_policy({**declared, **case.policy, "pve_hygiene": case.levels})
     with reading(simulator) as recorder:
         return audit(recorder, policy, NOW, guests=case.guests, logs=case.logs), recorder, policy
 
