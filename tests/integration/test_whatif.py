@@ -272,7 +272,7 @@ def test_many_gains_are_counted(ansible: Ansible, simulator: Simulator, connecte
     assert "(12)" in said
     assert "user09@pve" in said
     assert "user10@pve" not in said
-    assert "; and 2 more." in said
+    assert "and 2 more." in said
 
 
 def test_the_playbook_shows_it(ansible: Ansible, simulator: Simulator, connected: Json) -> None:
