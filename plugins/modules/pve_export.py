@@ -40,6 +40,12 @@ options:
         applying it takes that away.
     type: bool
     default: true
+  except_until:
+    description:
+      - The last day, such as V(2027-01-31), on which the policy bears what M(homelab.pve.pve_policy) finds right
+        now. Each finding gets an exception of its own, so that an audit passes until then unless something new comes up.
+      - Without this, the policy has no exceptions.
+    type: str
   guests:
     description:
       - Whether to read the firewall of every guest, with about six requests each.
@@ -59,7 +65,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 policy:
-  description: The policy, with the keys C(pve_access) and C(pve_firewall), the latter if the caller may read it.
+  description: The policy, with the keys C(pve_access), C(pve_firewall) if the caller may read it, and C(pve_exceptions)
+    if O(except_until) is given.
   returned: success
   type: dict
   sample:
@@ -93,13 +100,16 @@ import time
 from ansible_collections.homelab.pve.plugins.module_utils.adopt.adopt import adopt
 from ansible_collections.homelab.pve.plugins.module_utils.local_files import read_text
 from ansible_collections.homelab.pve.plugins.module_utils.module import Connect, Outcome, Params, TextFile, run_writer
+from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import audit
 from ansible_collections.homelab.pve.plugins.module_utils.policy.observe import survey
 from ansible_collections.homelab.pve.plugins.module_utils.policy.sources import Recorder, Source, read_snapshot
+from ansible_collections.homelab.pve.plugins.module_utils.policy_file import whole_policy
 
 OPTIONS = {
     "snapshot": {"type": "path"},
     "dest": {"type": "path"},
     "exclusive": {"type": "bool", "default": True},
+    "except_until": {"type": "str"},
     "guests": {"type": "bool", "default": True},
 }
 
@@ -111,7 +121,15 @@ def work(params: Params, ask: Connect) -> Outcome:
         source = read_snapshot(read_text(params["snapshot"], "snapshot"))
     else:
         source = Recorder(ask().read_only())
-    found = adopt(survey(source, time.time(), guests=params["guests"]), exclusive=params["exclusive"])
+    now = time.time()
+    observed = survey(source, now, guests=params["guests"])
+    found = adopt(observed, exclusive=params["exclusive"])
+    if params["except_until"]:
+        judged = audit(source, whole_policy(found.document), now, confirm=False, guests=params["guests"])
+        until = params["except_until"]
+        found = adopt(observed, exclusive=params["exclusive"], borne=judged.findings, until=until)
+        # Whatever is wrong with that day is told before anything is written.
+        whole_policy(found.document)
     result = {
         "policy": found.document,
         "text": found.text,

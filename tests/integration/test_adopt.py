@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homelab.pve.plugins.module_utils.access import spec as access_spec
-from ansible_collections.homelab.pve.plugins.module_utils.access.document import parse_document
+import yaml
 from ansible_collections.homelab.pve.plugins.module_utils.access.task import AccessTask
 from ansible_collections.homelab.pve.plugins.module_utils.adopt.adopt import adopt
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
-from ansible_collections.homelab.pve.plugins.module_utils.documents import checked, whole_firewall
-from ansible_collections.homelab.pve.plugins.module_utils.firewall import spec as firewall_spec
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.task import FirewallTask
 from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import audit
 from ansible_collections.homelab.pve.plugins.module_utils.policy.catalogue import DRIFT, RULES
 from ansible_collections.homelab.pve.plugins.module_utils.policy.document import Policy
 from ansible_collections.homelab.pve.plugins.module_utils.policy.observe import survey
 from ansible_collections.homelab.pve.plugins.module_utils.policy.sources import Recorder
+from ansible_collections.homelab.pve.plugins.module_utils.policy_file import whole_policy
 from ansible_collections.homelab.pve.plugins.module_utils.reconcile import reconcile
 from ansible_collections.homelab.pve.tests.integration.conftest import Ansible, Run, connection
 from ansible_collections.homelab.pve.tests.integration.infos import everything
@@ -41,9 +39,7 @@ TELL = "Tell what was adopted"
 
 def from_document(document: Json) -> Policy:
     """Read a policy as the modules do, after a way through JSON as it is between Ansible and them."""
-    told = json.loads(json.dumps(document))
-    firewall = checked(told["pve_firewall"], {**firewall_spec.DOCUMENT, **firewall_spec.GUARD}, "pve_firewall")
-    return Policy(parse_document(checked(told["pve_access"], access_spec.DOCUMENT, "")), whole_firewall(firewall))
+    return whole_policy(json.loads(json.dumps(document)))
 
 
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -60,15 +56,21 @@ def test_adopt_apply_audit(running_simulator: Simulator, state, cluster, node, g
     options = {**connection(running_simulator), "token_id": CALLER, "token_secret": ROOT_SECRET}
     now = 1_800_000_000.0
     with Client(ConnectionOptions.from_params(options, {})) as client:
-        found = adopt(survey(Recorder(client.read_only()), now), exclusive=exclusive)
+        observed = survey(Recorder(client.read_only()), now)
+        found = adopt(observed, exclusive=exclusive)
         policy = from_document(found.document)
         assert policy.access is not None
         assert policy.firewall is not None
         for task in (FirewallTask(client, policy.firewall), AccessTask(client, policy.access, now)):
             assert reconcile(task.observe, task.plan, task.perform, dry_run=False).changes == ()
         judged = audit(Recorder(client.read_only()), policy, now, guests=True)
+        borne = adopt(observed, exclusive=exclusive, borne=judged.findings, until="2099-12-31")
+        quiet = audit(Recorder(client.read_only()), from_document(borne.document), now, guests=True)
     assert running_simulator.export() == before
     assert [one for one in judged.findings if RULES[one.rule].family == DRIFT] == []
+    assert quiet.findings == ()
+    assert len(quiet.excepted) == len(judged.findings)
+    assert yaml.safe_load(borne.text) == borne.document
 
 
 # -- the playbook and the modules -------------------------------------------------------------------------------------
@@ -135,6 +137,8 @@ def test_from_a_cluster_to_a_policy_that_changes_nothing(cluster: Cluster) -> No
 
 def test_what_comes_up_later_is_taken_away(cluster: Cluster) -> None:
     file = str(cluster.home / "policy.yml")
+    failed = cluster.ansible.module("pve_export", {**connection(cluster.simulator), "except_until": "tomorrow"})
+    assert "'tomorrow' is no day" in failed["msg"]
     dry = cluster.ansible.module("pve_export", {**connection(cluster.simulator), "dest": file}, check=True)
     assert dry["written"] == [file]
     assert not Path(file).exists()
@@ -165,14 +169,16 @@ def test_a_snapshot_gives_the_same_policy(cluster: Cluster) -> None:
     assert ROOT_SECRET not in file.read_text()
     assert not cluster.ansible.module("pve_snapshot", options)["changed"]
 
-    live = cluster.ansible.module("pve_export", connection(cluster.simulator))
+    until = {"except_until": "2099-12-31"}
+    live = cluster.ansible.module("pve_export", {**connection(cluster.simulator), **until})
     cluster.simulator.clear_requests()
-    stored = cluster.ansible.module("pve_export", {"snapshot": str(file)})
+    stored = cluster.ansible.module("pve_export", {"snapshot": str(file), **until})
     assert cluster.simulator.requests() == []
     assert stored["text"] == live["text"]
     assert stored["policy"] == live["policy"]
 
-    run = cluster.play("adopt", snapshot=str(file))
+    assert live["policy"]["pve_exceptions"]
+    run = cluster.play("adopt", snapshot=str(file), **until)
     assert run.returncode == 0, run.output
     assert (cluster.home / "policy.yml").read_text() == live["text"]
 

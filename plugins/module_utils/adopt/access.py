@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from ..access.model import ADMINISTRATOR, ROOT, Entry, Pool, Principal, Token, U
 from ..client.errors import OptionError
 from ..policy.observe import Observed
 from ..wording import some_of
-from .parts import Part, is_harmless
+from .parts import Part, is_harmless, pattern_of
 
 Row = dict[str, Any]
 
@@ -168,8 +167,7 @@ class _Access:
         return found
 
     def _keep(self, name: str, why: str) -> None:
-        # What a pattern matches has to be exactly this name, and nothing that Ansible would work out.
-        self.keep[glob.escape(name).replace("{", "?")] = why
+        self.keep[pattern_of(name)] = why
         self.part.note(f"{why}; it stays as it is")
 
     # -- ACL entries ---------------------------------------------------------------------------------------------------

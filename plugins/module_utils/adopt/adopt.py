@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ..policy.findings import Finding, in_order
 from ..policy.observe import Observed
 from .access import adopt_access
 from .firewall import adopt_firewall
+from .parts import pattern_of
 from .yaml_text import to_yaml
 
+_EXCEPTIONS = "pve_exceptions"
 # The parts of a cluster that a policy does not speak of; that they could not be seen does not matter here.
 _ELSEWHERE = ("certificates", "second factors", "network devices", "realms", "storages")
 
@@ -23,11 +27,12 @@ class Adopted:
     notes: tuple[str, ...]
 
 
-def adopt(observed: Observed, *, exclusive: bool = True) -> Adopted:
+def adopt(observed: Observed, *, exclusive: bool = True, borne: Iterable[Finding] = (), until: str = "") -> Adopted:
     """Write down access and firewall of a cluster that was surveyed.
 
-    With ``exclusive``, everything that comes later and is not declared is unexpected. The same state gives the same
-    text. No secrets are read, and none are needed to apply it.
+    With ``exclusive``, everything that comes later and is not declared is unexpected. ``borne`` are findings of an
+    audit that are to be excepted up to a day, such as 2027-01-31. The same state gives the same text. No secrets are
+    read, and none are needed to apply it.
     """
     access = adopt_access(observed, exclusive=exclusive)
     firewall = adopt_firewall(observed, exclusive=exclusive)
@@ -43,10 +48,28 @@ def adopt(observed: Observed, *, exclusive: bool = True) -> Adopted:
         if part.document:
             document[key] = part.document
             comments.update(part.below(key))
+    rows, lines = _exceptions(borne, until)
+    if rows:
+        document[_EXCEPTIONS] = rows
+        comments.update(lines)
     first = next(iter(document), None)
     for key in document:
-        comments[key,] = _head(notes) if key == first else [""]
+        comments[key,] = [*(_head(notes) if key == first else [""]), *comments.get((key,), ())]
     return Adopted(document, "---\n" + to_yaml(document, comments), tuple(notes))
+
+
+def _exceptions(borne: Iterable[Finding], until: str) -> tuple[list[dict[str, Any]], dict[Any, list[str]]]:
+    """Return exceptions for findings, and the comments that say what each of them bears."""
+    rows: list[dict[str, Any]] = []
+    comments: dict[Any, list[str]] = {(_EXCEPTIONS,): ["What an audit found on the day that this was written."]}
+    for finding in in_order(borne):
+        subject, path = pattern_of(finding.subject), pattern_of(finding.path)
+        row = {"rule": finding.rule, "subject": subject, **({"path": path} if path else {})}
+        row.update(reason="Found when this was adopted", until=until)
+        if row not in rows:
+            comments[_EXCEPTIONS, len(rows)] = [finding.message]
+            rows.append(row)
+    return rows, comments
 
 
 def _head(notes: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,3 +38,8 @@ class Part:
 def is_harmless(text: str) -> bool:
     """Tell whether Ansible takes a text for what it is, and for no template."""
     return not any(mark in text for mark in _TEMPLATES) and not text.startswith("#jinja2:")
+
+
+def pattern_of(name: str) -> str:
+    """Return the shell pattern that matches a name, and that Ansible takes for no template."""
+    return glob.escape(name).replace("{", "?")

@@ -16,7 +16,7 @@ Comments = Mapping[Place, Sequence[str]]
 
 WIDTH = 120
 # Lists of these names hold things of which each is a line, if it fits: what belongs together is seen together.
-_ONE_LINE_EACH = frozenset({"users", "tokens", "groups", "aliases", "entries", "rules", "pools"})
+_ONE_LINE_EACH = frozenset({"users", "tokens", "groups", "aliases", "entries", "rules", "pools", "pve_exceptions"})
 # Nothing here begins with a digit or a sign, holds a mark of YAML's own, or ends in a blank.
 _PLAIN = re.compile(r"[+/]?[A-Za-z](?:[A-Za-z0-9_./@!+ -]*[A-Za-z0-9_./@!+-])?\Z|/\Z")
 _ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2})?\Z")
