@@ -43,7 +43,8 @@ options:
   except_until:
     description:
       - The last day, such as V(2027-01-31), on which the policy bears what M(homelab.pve.pve_policy) finds right
-        now. Each finding gets an exception of its own, so that an audit passes until then unless something new comes up.
+        now. Each finding gets an exception of its own, so that an audit passes until then unless something new
+        comes up.
       - Without this, the policy has no exceptions.
     type: str
   guests:
