@@ -309,3 +309,13 @@ def test_a_thousand_ids_on_a_thousand_paths_stay_usable(show: Show) -> None:
         for path in ("/vms/777", "/vms/100", "/pool/pool07", "/"):
             held = browser.run(f"audit.held({json.dumps(subject)}, {json.dumps(path)})")
             assert held == evaluator.privileges(subject, path)
+
+
+def test_what_goes_wrong_in_a_page_is_seen(running: Browser, tmp_path: Path) -> None:
+    page = tmp_path / "wrong.html"
+    page.write_text("<img src='gone.png'><script>console.error('said'); setTimeout(() => nowhere(), 0)</script>")
+    running.open(page)
+    running.until("performance.now() > 50")
+    problems = " ".join(running.problems)
+    assert all(part in problems for part in ("said", "nowhere is not defined", "ERR_FILE_NOT_FOUND"))
+    assert (tmp_path / "gone.png").as_uri() in running.requests

@@ -14,7 +14,7 @@ _LONGEST = 400
 # A comment takes 65,536 characters, and something may be written before it.
 _ROOM = 60_000
 _SIGNS = {PASS: "✅", FAIL: "❌", INCOMPLETE: "⚠️"}
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|~$])")
+_SPECIAL = re.compile(r"[\\`*_\[\]()|~$]|^[-+#=]|(?<=^\d)[.)]")
 _TICKS = re.compile("`+")
 # What services take for a name that is spoken of, or for an address.
 _LIVE = re.compile(r"(?<!\w)@|(?<=:)//")
@@ -117,7 +117,7 @@ def text(said: object) -> str:
     line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # A comment in it keeps people from being called by their names, and addresses from becoming links.
-    return _LIVE.sub(lambda found: f"{found[0]}<!-- -->", _SPECIAL.sub(r"\\\1", line))
+    return _LIVE.sub(lambda found: f"{found[0]}<!-- -->", _SPECIAL.sub(r"\\\g<0>", line))
 
 
 def code(said: object, *, in_table: bool = False) -> str:

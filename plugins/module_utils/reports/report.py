@@ -69,6 +69,15 @@ class Report:
         levels = self.audit.policy.hygiene.levels
         return tuple(rule for rule in RULES.values() if levels.get(rule.rule, rule.level) != IGNORE)
 
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The lists on which rights depend, and of which something may be left out."""
+        access = self.audit.observed.access
+        lists = {"users": "users", "groups": "groups", "acl": "ACL entries"}
+        if any(path.startswith("/pool") for path in access.state.acl_paths):
+            lists["pools"] = "pools"
+        return tuple(word for name, word in lists.items() if name not in access.complete)
+
     def would(self, *, gained: bool) -> list[str]:
         """Return a sentence for each of those who would gain (or lose) something if the policy was applied."""
         return self.audit.rights.lines(gained=gained) if self.audit.rights else []

@@ -31,7 +31,7 @@ def test_all_parts_are_there() -> None:
         "**firewall of delta**: The node is offline.",
         "1 of 2 assertions on effective rights held.",
         "### Who would gain by applying the policy",
-        "labby@pve\\!view gains",
+        "labby@pve!view gains",
         "### Who would lose by applying the policy",
         "* TCP 8006 of `gamma`",
         "1 finding excepted",
@@ -54,12 +54,21 @@ def test_code_is_what_it_says(said: str) -> None:
     assert shown == (f"<p>x <code>{said}</code> y</p>\n" if said else "<p>x  y</p>\n")
 
 
-@pytest.mark.parametrize("said", ["*a* _b_ [c](d) ~e~ <f> &amp; `g` # | \\", "1. x", "- y", "joe@pve!ci on /vms"])
+@pytest.mark.parametrize("said", ["*a* _b_ ![c](d) ~e~ <f> &amp; `g` # | \\", "joe@pve!ci on /vms", "2027-01-31"])
 def test_text_is_what_it_says(said: str) -> None:
     markdown_it = pytest.importorskip("markdown_it")
     shown = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(f"x {text(said)}")
     escaped = said.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     assert shown == f"<p>x {escaped}</p>\n"
+
+
+@pytest.mark.parametrize(
+    "said", ["1. x", "2) x", "- y", "+ y", "* y", "# z", "> q", "---", "===", "[a]: b", "    code"]
+)
+def test_text_at_the_beginning_of_a_line_is_what_it_says(said: str) -> None:
+    markdown_it = pytest.importorskip("markdown_it")
+    shown = markdown_it.MarkdownIt("commonmark").render(f"* {text(said)}")
+    assert shown == f"<ul>\n<li>{said.strip().replace('>', '&gt;')}</li>\n</ul>\n"
 
 
 def test_names_call_nobody_and_addresses_are_no_links() -> None:

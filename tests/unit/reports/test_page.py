@@ -147,6 +147,14 @@ def test_it_says_what_counts_without_its_script() -> None:
     assert "The firewall was not read." in Page(page(replace(ordinary(), observed=observed(ordinary_state())))).text
 
 
+def test_it_says_where_rights_may_be_others_than_are_shown() -> None:
+    audit = ordinary()
+    assert "may not see all" not in page(audit)
+    view = replace(audit.observed.access, complete=frozenset({"users", "acl"}))
+    said = Page(page(replace(audit, observed=replace(audit.observed, access=view)))).text
+    assert "may not see all groups and pools, so ids may hold other rights than are shown here." in said
+
+
 def test_many_tokens_are_drawn_around_today() -> None:
     state = ordinary_state()
     for number in range(60):
