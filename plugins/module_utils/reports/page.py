@@ -211,8 +211,9 @@ def _who(report: Report) -> Iterator[str]:
     yield '<span class="needs-script">Choose a cell, with the mouse or with arrows and Enter, to see which entries of '
     yield "the ACL give it. Ids that are struck out cannot log in.</span></p>"
     if report.unseen:
-        yield f"<p>{_tag('warn', 'not all of it')} {_text(report.caller)} may not see all {' and '.join(report.unseen)}, "
-        yield "so ids may hold other rights than are shown here.</p>"
+        lists = " and ".join(report.unseen)
+        yield f"<p>{_tag('warn', 'not all of it')} {_text(report.caller)} may not see all {lists}, so ids may hold other "
+        yield "rights than are shown here.</p>"
     yield _MATRIX
     rows = list(islice(standing(access.state, access.release), _MOST_STANDING + 1))
     yield '<div class="still scroll"><table><caption>What ids hold where an entry changes it, and below</caption>'
