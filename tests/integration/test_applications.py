@@ -17,6 +17,7 @@ pytest.importorskip("aiohttp")
 
 from ansible_collections.homelab.pve.plugins.module_utils.access.releases import Release
 from ansible_collections.homelab.pve.plugins.module_utils.endpoints.checks import fields, fill
+from ansible_collections.homelab.pve.plugins.module_utils.endpoints.find import find
 from ansible_collections.homelab.pve.plugins.module_utils.endpoints.reads import reads, shown
 from ansible_collections.homelab.pve.plugins.module_utils.endpoints.writes import writes
 from ansible_collections.homelab.pve.plugins.module_utils.least.applications import APPLICATIONS, calls_of, rights_of
@@ -206,8 +207,8 @@ class World:
         data = json.loads(answer.body).get("data") if answer.body else None
         if isinstance(data, list):
             data = sorted(json.dumps(row, sort_keys=True) for row in data)
-        if asked.path in ("/access/permissions", "/version"):
-            data = None  # one's own
+        if asked.path == "/access/permissions" or asked.path.endswith("/time"):
+            data = None  # one's own, and the clock's
         return answer.status, data
 
 
@@ -320,3 +321,72 @@ def test_a_policy_with_an_application_is_applied_and_proved(ansible: Ansible, si
     assert "Proved: labby@pve!phone has what labby needs, and nothing else" in told
     again = ansible.playbook("homelab.pve.site", variables={"policy": "policy.json"}, env=env)
     assert (again.returncode, again.changed) == (0, [])
+
+
+# -- the collection itself -------------------------------------------------------------------------------------------
+
+
+def as_application(name: str, simulator: Simulator) -> dict[str, Any]:
+    """Put a token with the rights of an application into a simulator with something of everything in it."""
+    world = World((9, 2), {"application": rights_of(name, (9, 2)).entries})
+    simulator.load(world.state.export())
+    simulator.clear_requests()
+    return {
+        "host": simulator.host,
+        "port": simulator.port,
+        "ca_path": simulator.ca_file,
+        "token_id": world.tokens["application"],
+        "token_secret": SECRET,
+    }
+
+
+def not_in_the_catalogue(name: str, simulator: Simulator) -> set[str]:
+    """Return what was asked of the simulator that the catalogue does not know of."""
+    known = {(endpoint.method, endpoint.path) for endpoint in calls_of(name, (9, 2)).endpoints.values()}
+    return {
+        f"{found.method} {found.path}"
+        for row in simulator.requests()
+        for found in find(row["method"], row["path"], (9, 2))
+        if (found.method, found.path) not in known
+    }
+
+
+def test_the_collection_audits_with_just_these_rights(ansible: Ansible, simulator: Simulator) -> None:
+    connection = as_application("homelab-audit", simulator)
+    result = ansible.module("pve_snapshot", {**connection, "dest": str(ansible.home / "snapshot.json")})
+    assert not result.get("failed"), result["msg"]
+    assert result["incomplete"] == []
+    assert not_in_the_catalogue("homelab-audit", simulator) == set()
+    assert {row["status"] for row in simulator.requests()} == {200}
+
+
+def test_the_collection_applies_with_just_these_rights(ansible: Ansible, simulator: Simulator) -> None:
+    connection = as_application("homelab-apply", simulator)
+    access = {
+        "readers": [
+            {"token": "new@pve!labby", "application": "labby", "secret_file": str(ansible.home / "labby")},
+            {"token": "old@pve!vm", "role": "PVEAuditor", "path": "/vms/100", "secret_file": str(ansible.home / "vm")},
+        ],
+        "groups": [{"groupid": "new"}, {"groupid": "ops", "comment": "On call"}],
+        "users": [{"userid": "joe@pve", "groups": ["new", "ops"]}, {"userid": "gone@pve", "state": "absent"}],
+        "pools": [{"poolid": "lab", "vms": [100], "storage": ["local"]}],
+        "acls": [{"paths": ["/pool/lab", "/mapping"], "roles": ["PVEPoolUser"], "groups": ["new"]}],
+    }
+    rule = {"key": "web", "type": "in", "action": "ACCEPT", "macro": "HTTP"}
+    firewall = {
+        "cluster": {
+            "aliases": [{"name": "desk", "cidr": "192.168.40.10"}],
+            "ipsets": [{"name": "admins", "entries": [{"cidr": "desk"}]}],
+            "groups": [{"name": "more", "rules": [rule]}],
+            "rules": [rule],
+        },
+        "nodes": {"ugreen": {"rules": [rule]}},
+        "guests": {100: {"options": {"enable": True}, "rules": [rule]}},
+    }
+    for module, options in (("pve_access", access), ("pve_firewall", firewall)):
+        result = ansible.module(module, {**connection, **options})
+        assert not result.get("failed"), result["msg"]
+        assert result["changed"]
+        assert not ansible.module(module, {**connection, **options})["changed"]
+    assert not_in_the_catalogue("homelab-apply", simulator) == set()
+    assert 403 not in {row["status"] for row in simulator.requests()}
