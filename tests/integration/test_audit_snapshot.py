@@ -39,6 +39,7 @@ MORE = parse_policy(
             {"subject": "ann@pve", "paths": ["/vms/*"], "at_least": ["VM.Audit"]},
             {"subject": "bob@pve!t1", "paths": ["/vms/100"], "nothing": True},
             {"subject": "eve@pam", "paths": ["/storage", "/pool"], "exactly": ["VM.Audit"]},
+            {"subject": "ann@pve", "paths": ["/"], "never": ["VM.Console"]},
         ],
         "pve_exceptions": [
             {"rule": "drift_*", "subject": "*t1", "reason": "Known", "until": "2099-12-31"},
@@ -195,3 +196,27 @@ def test_no_secret_is_in_a_snapshot(simulator: Simulator) -> None:
     again = read_snapshot(text)
     assert {row["userid"]: row.get("keys") for row in again.get("/access/users", {"full": 1})}["joe@pve"] == "x"
     assert again.get("/access/tfa") == [{"userid": "joe@pve", "entries": [{"type": "totp", "created": 1}]}]
+
+
+def test_what_comes_from_the_root_by_a_pool_without_entries_counts(simulator: Simulator) -> None:
+    """An entry on a storage replaces what comes from above, and a pool that it is in brings it back."""
+    simulator.reset()
+    state = simulator.export()
+    acl = [
+        {"path": path, "type": "user", "ugid": "ann@pve", "roleid": role, "propagate": 1}
+        for path, role in (("/", "PVEDatastoreAdmin"), ("/storage/local", "PVEAuditor"))
+    ]
+    simulator.load(
+        {
+            "users": [*state["users"], {"userid": "ann@pve"}],
+            "tokens": state["tokens"],
+            "acl": [*state["acl"], *acl],
+            "pools": [{"poolid": "lab", "vms": [100], "storage": ["local"]}],
+        }
+    )
+    raw = {"pve_assertions": [{"subject": "ann@pve", "paths": ["/storage/local"], "read_only": True}]}
+    with reader(simulator) as client:
+        live, later = both(client, parse_policy(raw, None, None))
+    assert essence(live) == essence(later)
+    assert [one.path for one in live.findings if one.rule.startswith("assertion")] == ["/storage/local"]
+    assert live.outcomes[0].confirmed

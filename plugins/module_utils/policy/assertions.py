@@ -257,8 +257,8 @@ class _Judge:
             EXACTLY: "holds besides",
         }
         parts = (
-            f"lacks {', '.join(sorted(wrong.lacks))}" if wrong.lacks else "",
-            f"{besides.get(assertion.kind, 'holds')} {', '.join(sorted(wrong.more))}" if wrong.more else "",
+            f"lacks {some_of(sorted(wrong.lacks))}" if wrong.lacks else "",
+            f"{besides.get(assertion.kind, 'holds')} {some_of(sorted(wrong.more))}" if wrong.more else "",
         )
         fixes = (self._fix_of_more(subject, path, wrong.more), self._fix_of_lacks(subject, path, wrong.lacks))
         said = " and ".join(part for part in parts if part)
@@ -281,6 +281,7 @@ class _Judge:
         grants = self.explainer.explain(subject, path)
         told = dict.fromkeys(
             f"{grant.entry.role} for {grant.entry.principal.kind} {grant.entry.principal.name} on {grant.entry.path}"
+            + (f" (by the pool {grant.pool})" if grant.pool else "")
             for name in sorted(more)
             for grant in grants.get(name, ())
         )
