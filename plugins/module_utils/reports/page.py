@@ -212,8 +212,8 @@ def _who(report: Report) -> Iterator[str]:
     yield "the ACL give it. Ids that are struck out cannot log in.</span></p>"
     if report.unseen:
         lists = " and ".join(report.unseen)
-        yield f"<p>{_tag('warn', 'not all of it')} {_text(report.caller)} may not see all {lists}, so ids may hold other "
-        yield "rights than are shown here.</p>"
+        yield f"<p>{_tag('warn', 'not all of it')} {_text(report.caller)} may not see all {lists}, so ids may hold "
+        yield "other rights than are shown here.</p>"
     yield _MATRIX
     rows = list(islice(standing(access.state, access.release), _MOST_STANDING + 1))
     yield '<div class="still scroll"><table><caption>What ids hold where an entry changes it, and below</caption>'
