@@ -62,13 +62,16 @@ def _exceptions(borne: Iterable[Finding], until: str) -> tuple[list[dict[str, An
     """Return exceptions for findings, and the comments that say what each of them bears."""
     rows: list[dict[str, Any]] = []
     comments: dict[Any, list[str]] = {(_EXCEPTIONS,): ["What an audit found on the day that this was written."]}
+    told: set[tuple[str, str, str]] = set()
     for finding in in_order(borne):
+        about = (finding.rule, finding.subject, finding.path)
+        if about in told:
+            continue
+        told.add(about)
         subject, path = pattern_of(finding.subject), pattern_of(finding.path)
         row = {"rule": finding.rule, "subject": subject, **({"path": path} if path else {})}
-        row.update(reason="Found when this was adopted", until=until)
-        if row not in rows:
-            comments[_EXCEPTIONS, len(rows)] = [finding.message]
-            rows.append(row)
+        comments[_EXCEPTIONS, len(rows)] = [finding.message]
+        rows.append({**row, "reason": "Found when this was adopted", "until": until})
     return rows, comments
 
 
