@@ -187,8 +187,9 @@ APPLICATIONS: tuple[Application, ...] = (
     Application(
         "zabbix",
         "Zabbix, template Proxmox VE by HTTP",
-        "6.0 to 7.4",
-        "https://git.zabbix.com/projects/ZBX/repos/zabbix/browse/templates/app/proxmox?at=release/7.0",
+        "template of Zabbix 6.0",
+        "https://github.com/zabbix/zabbix/blob/ceecb9602edadff8259f2177661176dbcdc27a51/templates/app/proxmox/"
+        "template_app_proxmox.yaml",
         _get(
             "/version",
             "/cluster/status",
@@ -202,8 +203,9 @@ APPLICATIONS: tuple[Application, ...] = (
     Application(
         "zabbix-8",
         "Zabbix, template Proxmox VE by HTTP",
-        "8.0",
-        "https://git.zabbix.com/projects/ZBX/repos/zabbix/browse/templates/app/proxmox",
+        "template of Zabbix 8.0",
+        "https://github.com/zabbix/zabbix/blob/063bc36a617ac1bd4ed8d0560bb35e525979ac6f/templates/app/proxmox/"
+        "template_app_proxmox.yaml",
         _get(
             "/cluster/resources",
             "/cluster/status",

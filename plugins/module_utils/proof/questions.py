@@ -141,10 +141,10 @@ def plan_endpoints(
     """
     found = {_key(question): question for question in asked}
     before = len(found)
+    checks = {read.path: read.check for read in reads(release)}
     for endpoint in endpoints:
         if endpoint.method != "GET":
             continue
-        checks = {read.path: read.check for read in reads(release)}
         kind = next((kind for kind in GUESTS if f"/{kind}/{{vmid}}" in endpoint.path), "")
         values = {"upid": NO_NAME, "disk": NO_NAME, **objects.values(kind)}
         if "storage" in fields(endpoint.path) and "storage_node" in values:
