@@ -17,6 +17,7 @@ from ..facts.ask import Ask
 from ..firewall.model import Ruleset
 from ..firewall.observe import View as FirewallView
 from ..firewall.scope import DATACENTER, GROUP, GUEST, NODE, VNET, WITH_OBJECTS, Scope, base_path, rules_path
+from ..firewall.wanted import PlaceSpec
 from . import catalogue
 from .document import Policy
 from .findings import Gap
@@ -96,7 +97,10 @@ def look(source: Source, policy: Policy, now: float, *, guests: bool = False) ->
     parts = catalogue.needed(policy.hygiene.levels)
     if guests:
         parts |= {catalogue.GUESTS}
-    return _Look(source, now).run(policy.access or AccessDocument(), parts)
+    observed = _Look(source, now).run(policy.access or AccessDocument(), parts)
+    if policy.firewall is not None:
+        source.prefetch([ask for spec in policy.firewall.places for ask in _declared(observed, spec)])
+    return observed
 
 
 def survey(source: Source, now: float, *, guests: bool = True) -> Observed:
@@ -385,6 +389,21 @@ def read_ruleset(source: Source, view: FirewallView, scope: Scope) -> Ruleset:
         source.prefetch([Ask("audit", base_path(Scope(GROUP, name))) for name in groups])
         groups = {name: replace(group, rules=view.rules(Scope(GROUP, name))) for name, group in groups.items()}
     return Ruleset(view.options(scope), view.rules(scope), aliases, sets, groups)
+
+
+def _declared(observed: Observed, spec: PlaceSpec) -> Iterable[Ask]:
+    """Return what will be asked about the firewall of a node or guest because a policy speaks of it."""
+    scope, view = spec.scope, observed.firewall
+    if scope.kind == GUEST:
+        row = observed.guests.get(int(scope.id))
+        if row is None or row["node"] in observed.access.nodes_down:
+            return
+    elif scope.kind != NODE or scope.id in observed.access.nodes_down or scope.id not in observed.names("node"):
+        return
+    parts = {"options": spec.options.given, "rules": spec.rules, "aliases": spec.aliases, "ipset": spec.ipsets}
+    for ask in _asks(view, scope):
+        if parts[ask.path.rpartition("/")[2]]:
+            yield ask
 
 
 def _asks(view: FirewallView, scope: Scope) -> Iterable[Ask]:
