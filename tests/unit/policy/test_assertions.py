@@ -26,6 +26,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.policy.document import
 from ansible_collections.homelab.pve.plugins.module_utils.policy.findings import Finding, Judgement
 from ansible_collections.homelab.pve.plugins.module_utils.policy.observe import Observed
 from ansible_collections.homelab.pve.tests.unit.access.strategies import PATHS, states, view_of
+from ansible_collections.homelab.pve.tests.unit.examples import examples
 from hypothesis import HealthCheck, given, settings
 
 Json = dict[str, Any]
@@ -306,7 +307,7 @@ def test_what_pve_does_not_tell_is_not_confirmed() -> None:
 # -- what is shared between paths -------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(state=states())
 def test_what_is_alike_is_worked_out_once_and_right(state: AccessState) -> None:
     paths = [*PATHS, "/vms/102", "/vms/101", "/vms/104", "/pool/p2", "/pool/p2/deep", "/storage/nas", "/nodes/n"]

@@ -29,6 +29,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.policy.drift import ju
 from ansible_collections.homelab.pve.plugins.module_utils.policy.findings import Finding, Judgement
 from ansible_collections.homelab.pve.plugins.module_utils.policy.observe import Observed
 from ansible_collections.homelab.pve.tests.unit.access.strategies import documents, states, view_of
+from ansible_collections.homelab.pve.tests.unit.examples import examples
 from hypothesis import HealthCheck, assume, given, settings
 
 Json = dict[str, Any]
@@ -442,7 +443,7 @@ def test_what_is_seen_is_judged_all_the_same() -> None:
 # -- the same as the plan ---------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(state=states(), wanted=documents())
 def test_drift_is_found_where_there_is_something_to_do(state: AccessState, wanted: Document) -> None:
     try:
