@@ -304,23 +304,14 @@ written:
 import time
 
 from ansible_collections.homelab.pve.plugins.module_utils.local_files import read_text
-from ansible_collections.homelab.pve.plugins.module_utils.module import (
-    Connect,
-    Outcome,
-    Params,
-    TextFile,
-    run_writer,
-)
-from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import FAIL, INCOMPLETE, Audit, audit
+from ansible_collections.homelab.pve.plugins.module_utils.module import Connect, Outcome, Params, TextFile, run_writer
+from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import FAIL, INCOMPLETE, audit
 from ansible_collections.homelab.pve.plugins.module_utils.policy.findings import FAIL_ON
 from ansible_collections.homelab.pve.plugins.module_utils.policy.logs import parse_logs
 from ansible_collections.homelab.pve.plugins.module_utils.policy.sources import Recorder, Source, read_snapshot
 from ansible_collections.homelab.pve.plugins.module_utils.policy.spec import TYPED
 from ansible_collections.homelab.pve.plugins.module_utils.policy_file import whole_policy
 from ansible_collections.homelab.pve.plugins.module_utils.reports import KINDS, render
-
-# So many findings are told in the message of a task that fails; all of them are in its result.
-MOST_TOLD = 10
 
 OPTIONS = {
     "pve_access": {"type": "dict"},
@@ -356,26 +347,12 @@ def work(params: Params, connect: Connect) -> Outcome:
         client = connect()
         source, cluster = Recorder(client.read_only()), params["cluster"] or client.options.host
     found = audit(source, policy, now, confirm=params["confirm"], guests=params["guests"], logs=logs)
-    fail_on = params["fail_on"]
-    status = found.status(fail_on)
-    reports = tuple(
-        TextFile(
-            "report", path, render(found, kind, fail_on=fail_on, cluster=cluster, policy_file=params["policy_file"])
-        )
-        for kind, path in (params["reports"] or {}).items()
-        if path
-    )
+    status = found.status(params["fail_on"])
+    shown = {"fail_on": params["fail_on"], "cluster": cluster, "policy_file": params["policy_file"]}
+    asked = [(kind, path) for kind, path in (params["reports"] or {}).items() if path]
+    reports = tuple(TextFile("report", path, render(found, kind, **shown)) for kind, path in asked)
     failed = status == FAIL or (status == INCOMPLETE and params["fail_on_incomplete"])
-    return Outcome({"status": status, **found.as_data()}, _message(found, status) if failed else "", reports)
-
-
-def _message(found: Audit, status: str) -> str:
-    told = [f"{one.level}: {one.message}" for one in found.findings]
-    told += [f"not judged: {gap.what} ({gap.reason} {gap.fix})" for gap in found.gaps]
-    counts = ", ".join(f"{number} {level}" for level, number in found.counts().items() if number)
-    head = f"The audit is incomplete{f', and found {counts}' if counts else ''}" if status == INCOMPLETE else ""
-    more = f" And {len(told) - MOST_TOLD} more." if len(told) > MOST_TOLD else ""
-    return f"{head or f'The audit found {counts}'}. {' '.join(told[:MOST_TOLD])}{more}"
+    return Outcome({"status": status, **found.as_data()}, found.failure(status) if failed else "", reports)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Show the whole way on a simulated cluster: a policy planned, refused, applied, proved, and unchanged the second time.
 
-At the end one of its readers looks round.
+At the end one of its readers looks round, and holds the cluster against the policy.
 
 It runs the playbook of the collection with the policy of the examples, as a user would, and prints what came of it.
 Exits non-zero as soon as a step does not end as it should.
@@ -24,8 +24,9 @@ from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TO
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = ROOT / "examples" / "policy.yml"
 PLAYBOOK = ("ansible-playbook", "homelab.pve.site", "-e", f"policy={os.path.relpath(POLICY, ROOT)}")
-PAGES = Path(".nox", "demo", "pve-facts")
+PAGES, REPORTS = Path(".nox", "demo", "pve-facts"), Path(".nox", "demo", "audit")
 GATHER = ("ansible-playbook", "homelab.pve.gather", "-e", f"gather_dir={PAGES}")
+AUDIT = ("ansible-playbook", "homelab.pve.audit", *PLAYBOOK[2:], "-e", f"reports={REPORTS}")
 AUDITOR, AUDITOR_FILE = "claude-reader@pam!claude-token", ".proxmox-api-token"
 READER = "vm100-reader@pam!vm100-token"
 STRANGER = "192.168.40.77"  # not in the policy's set of admins
@@ -63,11 +64,10 @@ class Demo:
         """
         return self.run(title, (*PLAYBOOK, *arguments), refused)
 
-    def gather(self, title: str) -> None:
-        """Run the playbook gather as a reader, with nothing but that one's own secret."""
+    def be_the_auditor(self) -> None:
+        """Be a reader from here on, with nothing but that one's own secret."""
         reader = {"PVE_TOKEN_ID": AUDITOR, "PVE_TOKEN_FILE": str(self.home / AUDITOR_FILE)}
         self.env = {name: value for name, value in self.env.items() if name != "PVE_TOKEN_SECRET"} | reader
-        self.run(title, GATHER)
 
     def run(self, title: str, command: tuple[str, ...], refused: bool = False) -> list[dict[str, Any]]:
         """Run a playbook: see ``step``."""
@@ -139,9 +139,12 @@ def main() -> None:
             give_too_much(simulator)
         tasks = demo.step("AGAIN: nothing to change, and everything still proved")
         must(not any(task["result"].get("changed") for task in tasks), "The second run has changed something.")
-        demo.gather(f"LOOK ROUND: what {AUDITOR} sees, as a page")
+        demo.be_the_auditor()
+        demo.run(f"LOOK ROUND: what {AUDITOR} sees, as a page", GATHER)
+        demo.run(f"AUDIT: {AUDITOR} holds the cluster against the policy", AUDIT)
+        print(f"   the report for reviewers: {REPORTS / 'audit.html'}")
 
-    print("\nPlanned, refused, applied, proved, and unchanged the second time. On a cluster of your own:")
+    print("\nPlanned, refused, applied, proved, unchanged the second time, and audited. On a cluster of your own:")
     print("  ansible-playbook homelab.pve.site -e policy=FILE -e pve_host=ADDRESS \\")
     print("    -e 'pve_token_id=USER@REALM!NAME' -e pve_token_file=FILE --check --diff")
 

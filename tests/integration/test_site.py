@@ -293,7 +293,7 @@ def demo(*arguments: str) -> subprocess.CompletedProcess:
 def test_the_demo() -> None:
     done = demo()
     assert done.returncode == 0, done.stdout + done.stderr
-    plan, refused, apply, again, gathered = done.stdout.split("\n== ")[1:]
+    plan, refused, apply, again, gathered, audited = done.stdout.split("\n== ")[1:]
     for step, done_to_rules, done_to_access in (plan, 18, 11), (apply, 18, 11), (again, "none", "none"):
         assert f"changes of the firewall: {done_to_rules}\n" in step
         assert f"changes: {done_to_access}\n" in step
@@ -307,6 +307,10 @@ def test_the_demo() -> None:
     assert "guests: 2\n   storage: 1\n" in gathered
     (page,) = re.findall(r": (/.*/index\.html)$", gathered, re.MULTILINE)
     assert Path(page).is_file()
+    assert re.search("^   Audit: passed ", audited, re.MULTILINE)
+    assert audited.count("\n     holds: ") == 4
+    (report,) = re.findall(r"report for reviewers: (.*audit\.html)$", audited, re.MULTILINE)
+    assert (ROOT / report).read_text().startswith("<!DOCTYPE html>")
 
 
 def test_the_demo_fails_with_a_proof() -> None:

@@ -89,6 +89,8 @@ def shape(options: dict[str, Any]) -> dict[str, Any]:
 
 # Commands that readers are told to give, and what runs them.
 RUN = {
+    "ansible-playbook homelab.pve.audit ": "tests/integration/test_audit.py",
+    "ansible localhost -m homelab.pve.pve_snapshot ": "tests/integration/test_audit.py",
     "ansible localhost -m homelab.pve.pve_info ": "tests/integration/test_info.py",
     "ansible-inventory -i lab.pve.yml ": "tests/integration/test_inventory.py",
     "mkdir -p -m 700 ~/.cache/pve-inventory": "tests/integration/test_inventory.py",

@@ -14,7 +14,7 @@ from ..client.errors import ApiError
 from . import paths
 from .document import Document
 from .model import AccessState, Group, Pool, Principal, Realm, Role, Token, User, is_token, owner_of
-from .permissions import Privileges
+from .permissions import Privileges, sources
 from .releases import Release
 
 Row = Mapping[str, Any]
@@ -78,17 +78,50 @@ def observe(source: Source, wanted: Document, now: float, *, guests_too: bool = 
     guests: frozenset[int] | None = None
     down: tuple[str, ...] = ()
     rows: Sequence[Row] | None = None
+    by_pools = _by_pools(state, wanted)
     if (
         guests_too
+        or by_pools
         or any(paths.guest_of(path) for path in _all_paths(wanted, state))
         or any(pool.vms for pool in wanted.pools)
     ):
         rows = source.get("/cluster/resources")
         guests = frozenset(int(row["vmid"]) for row in rows if row.get("type") in ("qemu", "lxc"))
         down = tuple(sorted(row["node"] for row in rows if row.get("type") == "node" and row.get("status") != "online"))
-    state = _with_pools(source, wanted, state, rows)
+    state = _with_pools(source, wanted, state, rows, in_full=ALL_MEMBERS in by_pools)
     complete = complete_lists(tree, release, down, state.acl_paths)
+    if ALL_MEMBERS in by_pools and "pools" in complete:
+        complete |= {"members"}
     return View(state, release, source.identity, tree, complete, guests, down, now)
+
+
+# What of pools may give somebody rights, be they without entries of their own: the guests in them, or all members.
+GUESTS_IN, ALL_MEMBERS = "guests", "members"
+
+
+def _by_pools(state: AccessState, wanted: Document) -> frozenset[str]:
+    """Tell what has to be known of pools that have no ACL entries.
+
+    Entries on /pool reach the members of all of them. What comes down from the root comes by way of a pool, too, even
+    where an entry on the members, or above them, has replaced it. The list of resources has the pools of all guests;
+    for storages, each pool has to be asked.
+    """
+    at = {who: set(found) for who, found in state.acl.items()}
+    owners: dict[str, set[Principal]] = {name: {*sources(state, name)} for name in (*state.users, *state.tokens)}
+    for acl in wanted.acls:
+        whom = {*acl.principals, *(Principal("user", owner_of(who.name)) for who in acl.principals if acl.grant_user)}
+        for who in whom:
+            at.setdefault(who, set()).update(acl.paths)
+            owners.setdefault(who.name, {who})
+    if any("/pool" in found for found in at.values()):
+        return frozenset((GUESTS_IN, ALL_MEMBERS))
+    needed: set[str] = set()
+    for principals in owners.values():
+        found = {path for who in principals for path in at.get(who, ())}
+        if "/" in found:
+            needed |= {GUESTS_IN} if any(path.startswith("/vms") for path in found) else set()
+            needed |= {ALL_MEMBERS} if any(path.startswith("/storage") for path in found) else set()
+    return frozenset(needed)
 
 
 def rights_from(answer: Any) -> dict[str, Privileges]:
@@ -216,7 +249,9 @@ def _realms(source: Source) -> Mapping[str, Realm]:
 # -- pools --------------------------------------------------------------------------------------------------------
 
 
-def _with_pools(source: Source, wanted: Document, state: AccessState, rows: Sequence[Row] | None) -> AccessState:
+def _with_pools(
+    source: Source, wanted: Document, state: AccessState, rows: Sequence[Row] | None, *, in_full: bool
+) -> AccessState:
     """Add the pools: those with ACL entries and the declared ones in full, of the others the guests that show.
 
     ``rows`` are the cluster's resources where they were read; they name the pools, but not what is noted about them.
@@ -233,13 +268,13 @@ def _with_pools(source: Source, wanted: Document, state: AccessState, rows: Sequ
     listed: Iterable[Row] = ()
     if declared or scoped or (with_entries and rows is None):
         listed = source.get("/pools")
-    elif with_entries and rows is not None:
+    elif (with_entries or in_full) and rows is not None:
         listed = [{"poolid": row["pool"]} for row in rows if row.get("type") == "pool"]
     for row in listed:
         name = row["poolid"]
         pools[name] = Pool(name, row.get("comment") or "", pools[name].vms if name in pools else frozenset())
         above = {parent[len("/pool/") :] for parent in paths.ancestors("/pool/" + name)}
-        if name in declared or above & with_entries:
+        if in_full or name in declared or above & with_entries:
             pools[name] = _pool(source, name, pools[name])
     for name, pool in sorted(pools.items()):
         state = state.put("pools", name, pool)

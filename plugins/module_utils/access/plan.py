@@ -10,7 +10,7 @@ from ..reconcile import Call, Change, Plan
 from ..wording import some_of
 from .births import DEAD, KEPT, MISSING, STAGED, UNFINISHED, restorable
 from .document import Document, TokenSpec
-from .ghosts import purge
+from .ghosts import Purge, purge
 from .guard import lockout, refused_steps, touches_caller_unseen
 from .model import owner_of
 from .observe import View, user_is_usable
@@ -28,11 +28,10 @@ def plan_access(view: View, wanted: Document) -> Plan:
     Raises OptionError with every reason that speaks against it; then nothing of it is done.
     """
     wanted = wanted.for_release(view.release)
-    cure: tuple[Change, ...] = ()
-    if wanted.purge_ghosts:
-        purged = purge(view.state, view.complete)
-        # The rest is planned as if they were gone: nothing of theirs comes back with a name that is declared.
-        cure, view = purged.changes, replace(view, state=purged.after)
+    cure = purge(view.state, view.complete) if wanted.purge_ghosts else Purge((), view.state)
+    not_cured = refused_steps(cure.steps, view, view.state)
+    # The rest is planned as if they were gone: nothing of theirs comes back with a name that is declared.
+    view = replace(view, state=cure.after)
     target = make_target(view, wanted)
     _raise(target)
     secrets = tuple(_secret_changes(view, wanted, target))
@@ -40,7 +39,7 @@ def plan_access(view: View, wanted: Document) -> Plan:
     # What an earlier task would have made is taken for granted, so that the rest of a dry run can be told.
     ordered = order(steps, target.base, target.state, view.caller, view.now)
     refused = [] if target.assumed else refused_steps(ordered.steps, view, target.base)
-    for said in refused:
+    for said in [*not_cured, *refused]:
         target.refuse(said)
     if not wanted.allow_lockout and not refused:
         why = lockout(ordered.steps, view, target.base, target.state)
@@ -61,7 +60,7 @@ def plan_access(view: View, wanted: Document) -> Plan:
     _raise(target)
     changes = tuple(step.change for step in ordered.steps)
     return Plan(
-        cure + changes + secrets,
+        cure.changes + changes + secrets,
         tuple(dict.fromkeys([*target.warnings, *ordered.warnings])),
         tuple(dict.fromkeys(target.assumed)),
         {**_result(view, wanted, target), "rights": rights.as_data()},

@@ -247,6 +247,7 @@ def _any_holder(state: AccessState) -> Iterable[Principal]:
 
 def _pools(before: AccessState, target: AccessState, release: Release) -> Iterator[Step]:
     moved_from = {vmid: pool.poolid for pool in before.pools.values() for vmid in pool.vms}
+    moved_to = {vmid for pool in target.pools.values() for vmid in pool.vms if moved_from.get(vmid) != pool.poolid}
     for name in sorted(target.pools):  # a parent comes before what is nested in it
         pool, old = target.pools[name], before.pools.get(name)
         parent = name.rpartition("/")[0]
@@ -260,7 +261,8 @@ def _pools(before: AccessState, target: AccessState, release: Release) -> Iterat
             was, will = {"comment": old.comment}, {"comment": pool.comment}
             change = Change("pool", name, "update", was, will, _pool_call("PUT", name, release, dict(will)))
             yield Step(change, _recomment(name, pool.comment), _nobody)
-        yield from _pool_members(name, old, pool, moved_from, release)
+        # Who joins another pool is moved there by that call, and no longer a member that could leave.
+        yield from _pool_members(name, replace(old, vms=old.vms - moved_to), pool, moved_from, release)
     for name in sorted(before.pools, reverse=True):
         if name not in target.pools:
             old = before.pools[name]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..access.model import AccessState
 from ..access.whatif import Rights, RightsChange, rights_between
+from ..wording import some_of
 from . import assertions, drift, hygiene
 from .assertions import Outcome
 from .document import Policy
@@ -50,6 +51,16 @@ class Audit:
         if fail_on in LEVELS and any(LEVELS.index(one.level) >= LEVELS.index(fail_on) for one in self.findings):
             return FAIL
         return INCOMPLETE if self.gaps else PASS
+
+    def failure(self, status: str) -> str:
+        """Say in a few sentences why an audit of this status did not pass."""
+        told = [f"{one.level}: {one.message}" for one in self.findings]
+        told += [f"not judged: {gap.what} ({gap.reason} {gap.fix})" for gap in self.gaps]
+        counts = ", ".join(f"{number} {level}" for level, number in self.counts().items() if number)
+        head = f"The audit found {counts}"
+        if status == INCOMPLETE:
+            head = f"The audit is incomplete{f', and found {counts}' if counts else ''}"
+        return f"{head}. {some_of(told, between=' ')}."
 
     def counts(self) -> dict[str, int]:
         """Return how many findings there are of each level."""

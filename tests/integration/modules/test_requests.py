@@ -27,7 +27,9 @@ LOGIN = {"user": ADMIN, "password": ADMIN_PASSWORD, "token_id": None, "token_sec
         ("pve_group", {"groupid": "new"}, {"GET": 6, "POST": 1}),
         ("pve_role", {"roleid": "new", "privs": ["VM.Audit"]}, {"GET": 6, "POST": 1}),
         ("pve_token", {"tokenid": f"{ADMIN}!new", "secret_file": "~/.new"}, {"GET": 7, "POST": 1}),
-        ("pve_acl", {"path": "/vms", "role": "Administrator", "users": ADMIN}, {"GET": 6, "PUT": 1}),
+        ("pve_acl", {"path": "/access", "role": "Administrator", "users": ADMIN}, {"GET": 6, "PUT": 1}),
+        # He has an entry on /, which reaches guests by their pools whatever stands on /vms.
+        ("pve_acl", {"path": "/vms", "role": "Administrator", "users": ADMIN}, {"GET": 7, "PUT": 1}),
         ("pve_acl", {"path": "/vms/100", "role": "Administrator", "users": ADMIN}, {"GET": 7, "PUT": 1}),
         ("pve_pool", {"poolid": "new"}, {"GET": 7, "POST": 1}),
         ("pve_pool", {"poolid": "new", "vms": [100]}, {"GET": 8, "POST": 1, "PUT": 1}),
