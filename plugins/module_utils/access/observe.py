@@ -65,6 +65,7 @@ def observe(source: Source, wanted: Document, now: float, *, guests_too: bool = 
     With ``guests_too``, guests are read whether they matter to these or not.
     """
     release = source.release
+    wanted = wanted.for_release(release)
     tree = rights_from(source.get("/access/permissions"))
     user_rows = source.get("/access/users", {"full": 1})
     state = AccessState(
