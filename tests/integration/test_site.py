@@ -294,10 +294,11 @@ def test_the_demo() -> None:
     done = demo()
     assert done.returncode == 0, done.stdout + done.stderr
     plan, refused, apply, again, gathered, audited = done.stdout.split("\n== ")[1:]
-    for step, done_to_rules, done_to_access in (plan, 18, 11), (apply, 18, 11), (again, "none", "none"):
+    for step, done_to_rules, done_to_access in (plan, 18, 18), (apply, 18, 18), (again, "none", "none"):
         assert f"changes of the firewall: {done_to_rules}\n" in step
         assert f"changes: {done_to_access}\n" in step
     assert "Planned" in plan
+    assert "\n     labby@pve!phone gains VM.Audit on /vms and below (created)\n" in plan
     assert "Applied" in apply
     assert "would be cut off: cluster rule 3" in refused
     assert "changed=0," in refused

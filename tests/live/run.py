@@ -45,6 +45,7 @@ PLAYBOOKS = {
     "firewall": "pve_fw_..., pve_firewall: aliases, IP sets, groups and rules made, changed, deleted",
     "site": "playbook site, roles firewall and access: a policy file applied and proved",
     "facts": "pve_info, playbook gather, the inventory: all that is there, read only",
+    "policy": "pve_snapshot, playbooks adopt and audit: what is there as a policy, and held against it, read only",
 }
 # What the tests need: at these paths, these privileges. Administrator on / has them all.
 NEEDS = {
