@@ -368,7 +368,7 @@ def test_the_readme(site: Site) -> None:
     (site.home / "policy.yml").write_text(policy)
     (inventory,) = re.findall(r"^\$ echo '(.*)' > lab.pve.yml$", text, re.MULTILINE)
     (site.home / "lab.pve.yml").write_text(inventory)
-    plan, apply, gather, graph = re.findall(r"^\$ (ansible-(?:playbook|inventory) .*)$", text, re.MULTILINE)
+    plan, apply, audit, gather, graph = re.findall(r"^\$ (ansible-(?:playbook|inventory) .*)$", text, re.MULTILINE)
     for command, told in (
         (plan, "Planned changes"),
         (apply, "Proved: vm100-reader@pam!vm100-token"),
@@ -378,3 +378,8 @@ def test_the_readme(site: Site) -> None:
         done = site.ansible.run(*command.split(), env=site.env)
         assert done.returncode == 0, done.stdout + done.stderr
         assert told in done.stdout
+    done = site.ansible.run(*audit.split(), env=site.env)
+    assert done.returncode != 0
+    told = re.findall(r"^ +\"  error (\w+): ", done.stdout, re.MULTILINE)
+    assert sorted(told) == ["firewall_off", "root_tokens"], done.stdout
+    assert (site.home / "audit" / "audit.html").is_file()

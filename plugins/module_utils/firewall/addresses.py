@@ -128,20 +128,34 @@ def longest_prefix(networks: Mapping[Interval, bool]) -> Ranges:
     return Ranges(found)
 
 
-def representatives(texts: Iterable[str], within: str | None = None) -> tuple[str, ...]:
-    """Return an address out of each piece into which the networks and ranges in ``texts`` cut the address space.
+def pieces(texts: Iterable[str], within: str | None = None) -> Iterator[tuple[int, Interval]]:
+    """Yield the pieces into which the networks and ranges in ``texts`` cut the address space, IPv4 first.
 
     Texts that are neither are passed over. ``within`` (an address or a network; ValueError if not) leaves its own
-    pieces only. An address in the middle is preferred to a network's first one, which no host has.
+    pieces only.
     """
-    cuts: dict[int, set[int]] = {4: set(), 6: set()}
+    spaces = {version: (0, (1 << width) - 1) for version, width in WIDTH.items()}
+    if within is not None:
+        spaces = dict([network(within)])
+    cuts: dict[int, set[int]] = {version: set() for version in WIDTH}
     for text in texts:
         for version, (first, last) in _intervals(text):
             cuts[version] |= {first, last + 1}
-    if within is not None:
-        version, space = network(within)
-        return tuple(_pieces(version, cuts[version], space))
-    return tuple(text for version in (4, 6) for text in _pieces(version, cuts[version], (0, (1 << WIDTH[version]) - 1)))
+    for version, (first, last) in sorted(spaces.items()):
+        starts = [first, *sorted(cut for cut in cuts[version] if first < cut <= last)]
+        for start, following in zip(starts, [*starts[1:], last + 1]):
+            yield version, (start, following - 1)
+
+
+def inside(piece: Interval) -> int:
+    """Return an address out of some that can be a host's: a network's first one never is."""
+    first, last = piece
+    return first + 1 if last - first > 1 else first
+
+
+def representatives(texts: Iterable[str], within: str | None = None) -> tuple[str, ...]:
+    """Return an address out of each of the ``pieces``."""
+    return tuple(address_text(version, inside(piece)) for version, piece in pieces(texts, within))
 
 
 def _intervals(text: str) -> Iterator[tuple[int, Interval]]:
@@ -150,10 +164,3 @@ def _intervals(text: str) -> Iterator[tuple[int, Interval]]:
             yield interval(element)
         except ValueError:
             continue  # the name of an alias or of a set; what it stands for is among the texts
-
-
-def _pieces(version: int, cuts: set[int], space: Interval) -> Iterator[str]:
-    first, last = space
-    starts = [first, *sorted(cut for cut in cuts if first < cut <= last)]
-    for start, following in zip(starts, [*starts[1:], last + 1]):
-        yield address_text(version, start + 1 if following - start > 2 else start)

@@ -111,27 +111,25 @@ def _search(
     situations = [after, before] if before else [after]
     rulesets = [ruleset for situation in situations for ruleset in situation.rulesets]
     known = (host.local_network,) if host.local_network else ()
-    bridges = _bridges(rulesets)
+    ways = bridges(rulesets)
+    own = [_bare(text) for text in host.addresses]
     firewalls = _Firewalls()
     for client in clients:
-        destinations = _destinations(host, rulesets, network(client)[0])
+        dests = destinations(rulesets, network(client)[0], own, known)
         for source in _addresses_of(client, rulesets, known):
             if _is_own(host, source):
                 continue
             for local_network, assumed in _local_networks(host, situations, source):
-                for port, bridge, dest in product(ports, bridges, destinations):
+                for port, bridge, dest in product(ports, ways, dests):
                     packet = Packet(source, port, dest=dest, iface=bridge)
                     earlier = firewalls.best(before, local_network, packet) if before else None
                     if earlier and earlier.action != ACCEPT:
                         continue
                     later = firewalls.worst(after, local_network, packet)
                     if later.action != ACCEPT:
-                        ways = [assumed] if assumed else []
-                        if len(bridges) > 1:
-                            ways.append(f"if it comes by the bridge {bridge}" if bridge else NO_BRIDGE)
-                        if len(destinations) > 1:
-                            ways.append(f"if it asks for {dest}")
-                        return CutOff(host.node, packet, earlier, later, ", ".join(ways))
+                        said = [assumed] if assumed else []
+                        said += on_the_way(bridge if len(ways) > 1 else ANY, dest if len(dests) > 1 else None)
+                        return CutOff(host.node, packet, earlier, later, ", ".join(said))
     return None
 
 
@@ -161,28 +159,6 @@ class _Firewalls:
                 Reach(situation.cluster, situation.node, local_network, nftables=nftables) for nftables in both
             ]
         return [reach.verdict(packet) for reach in self._made[key]]
-
-
-def _bridges(rulesets: Iterable[Ruleset]) -> list[str | None]:
-    """Return a bridge that nobody names, and those that rules name. Nothing from outside arrives on loopback."""
-    named = {rule.iface for ruleset in rulesets for rule in all_rules(ruleset) if rule.enable and rule.iface}
-    return [None, *sorted(named - {LOOPBACK})]
-
-
-def _destinations(host: Host, rulesets: Iterable[Ruleset], version: int) -> list[str | None]:
-    """Return the host's addresses of a family; if there is none, one of every class that the rules tell apart."""
-    own = [text for text in map(_bare, host.addresses) if address(text)[0] == version]
-    if own:
-        return [*own]
-    sets = list(rulesets)
-    named = [rule.dest for ruleset in sets for rule in all_rules(ruleset) if rule.enable and rule.dest]
-    if not named:
-        return [None]
-    if all("." in text or ":" in text for text in named):
-        classes = representatives(named)
-    else:  # names stand for what aliases and sets hold
-        classes = interesting_addresses(sets)
-    return [text for text in classes if address(text)[0] == version]
 
 
 def _addresses_of(client: str, rulesets: Iterable[Ruleset], networks: Iterable[str]) -> tuple[str, ...]:

@@ -215,10 +215,11 @@ def interesting_addresses(
     ``within`` (an address or a network) limits the answer to itself; ``networks`` are more that matter, such as the
     local network, which no ruleset holds.
     """
-    return representatives(_texts(rulesets, networks), within)
+    return representatives(named_addresses(rulesets, networks), within)
 
 
-def _texts(rulesets: Iterable[Ruleset], networks: Iterable[str]) -> Iterator[str]:
+def named_addresses(rulesets: Iterable[Ruleset], networks: Iterable[str] = ()) -> Iterator[str]:
+    """Yield all texts that say something about addresses, names of aliases and sets among them."""
     yield NO_LOCAL_NETWORK
     yield from networks
     for ruleset in rulesets:
@@ -227,3 +228,41 @@ def _texts(rulesets: Iterable[Ruleset], networks: Iterable[str]) -> Iterator[str
         yield from (alias.cidr for alias in ruleset.aliases.values())
         for ipset in ruleset.ipsets.values():
             yield from (entry.cidr for entry in ipset.entries or ())
+
+
+def bridges(rulesets: Iterable[Ruleset]) -> list[str | None]:
+    """Return a bridge that nobody names (None), and those that rules name. Nothing from outside comes on loopback."""
+    named = {rule.iface for ruleset in rulesets for rule in all_rules(ruleset) if rule.enable and rule.iface}
+    return [None, *sorted(named - {LOOPBACK})]
+
+
+def destinations(
+    rulesets: Iterable[Ruleset], version: int, own: Iterable[str] = (), networks: Iterable[str] = ()
+) -> list[str | None]:
+    """Return addresses of a family that the host may be asked for.
+
+    These are its ``own``; where none of the family is known, one out of every class that the rules tell apart, and
+    [None] if they tell none apart. ``networks`` are as for ``interesting_addresses``.
+    """
+    known: list[str | None] = [text for text in own if address(text)[0] == version]
+    if known:
+        return known
+    sets = list(rulesets)
+    dests = {rule.dest for ruleset in sets for rule in all_rules(ruleset) if rule.enable and rule.dest}
+    if not dests:
+        return [None]
+    texts = {text for name in dests for text in _meant(name, sets)}
+    return [text for text in representatives({*texts, *networks}) if address(text)[0] == version]
+
+
+def _meant(name: str, rulesets: Iterable[Ruleset]) -> Iterator[str]:
+    """Yield what a rule's dest stands for: itself, the address of an alias, or the entries of a set."""
+    yield name
+    plain = name.lstrip("+").rpartition("/")[2]
+    for ruleset in rulesets:
+        if plain.lower() in ruleset.aliases:
+            yield ruleset.aliases[plain.lower()].cidr
+        if plain in ruleset.ipsets:
+            for entry in ruleset.ipsets[plain].entries or ():
+                alias = ruleset.aliases.get(entry.cidr.rpartition("/")[2].lower())
+                yield alias.cidr if alias else entry.cidr
