@@ -13,6 +13,7 @@ from ..reconcile import Call, Change
 from .document import Document, TokenSpec, UserSpec
 from .model import NO_ACCESS, AccessState, Entry, Pool, Principal, User, is_token, owner_of
 from .observe import View
+from .permissions import gives_by_pools
 from .releases import Release
 from .shown import Fields, group_fields, pool_fields, role_fields, token_fields, user_fields
 
@@ -242,7 +243,7 @@ def _pool_call(method: str, poolid: str, release: Release, params: Fields | None
 
 def _any_holder(state: AccessState) -> Iterable[Principal]:
     """A pool gives rights to whoever holds any on it, and these may come from the root of the tree."""
-    return [p for p, paths in state.acl.items() if any(path == "/" or path.startswith("/pool") for path in paths)]
+    return [p for p, paths in state.acl.items() if any(map(gives_by_pools, paths))]
 
 
 def _pools(before: AccessState, target: AccessState, release: Release) -> Iterator[Step]:

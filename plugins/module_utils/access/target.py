@@ -18,7 +18,7 @@ from .document import AclSpec, Document, GroupSpec, PoolSpec, RoleSpec, TokenSpe
 from .expiry import Expiry
 from .model import NO_ACCESS, ROOT, AccessState, Entry, Group, Pool, Principal, Role, Token, User, is_token, owner_of
 from .observe import View
-from .permissions import Evaluator
+from .permissions import Evaluator, unnamed_below
 
 # What a refusal comes from: what the document says, what is there now, or a list that the caller does not see in full.
 POLICY, STATE, UNSEEN = "policy", "state", "unseen"
@@ -633,7 +633,7 @@ def _refuse_hiding(target: Target, wanted: Document) -> None:
 
 def _lost(without: Evaluator, with_them: Evaluator, subject: str, path: str) -> frozenset[str]:
     """Return what a subject holds on a path, or just below it, only without certain entries."""
-    at = (path, path.rstrip("/") + "/~")
+    at = (path, unnamed_below(path))
     return frozenset(
         name
         for place in at

@@ -18,7 +18,7 @@ from ..wording import some_of
 from . import paths
 from .model import AccessState, Pool, Principal, is_token, owner_of
 from .observe import View, user_is_usable
-from .permissions import Evaluator, sources
+from .permissions import Evaluator, gives_by_pools, sources, unnamed_below
 from .releases import privileges
 
 # Where a row, or an exception from one, holds: on the path, below it, or both.
@@ -142,25 +142,21 @@ def hidden_pools_matter(before: AccessState, after: AccessState, *, now: float, 
     reached = [
         subject
         for subject, unused in _concerned(*sides)
-        if any(_reaches_pools(path) for side in sides for path in side.paths(subject))
+        if any(gives_by_pools(path) for side in sides for path in side.paths(subject))
     ]
     if not reached:
         return False
     entries = sorted(before.acl_paths | after.acl_paths)
-    pools = [_NOBODY] if all_seen else [_NOBODY, *(path[len("/pool/") :] for path in entries if _in_a_pool(path))]
+    hiding = [] if all_seen else [path[len("/pool/") :] for path in entries if path.startswith("/pool/")]
     storages = [_NOBODY, *(path[len("/storage/") :] for path in entries if path.startswith("/storage/"))]
     vms = frozenset() if guests and all_seen else frozenset({_NO_GUEST})
-    for name in pools:
+    for name in (_NOBODY, *hiding):
         hidden = Pool(name, vms=vms, storage=frozenset(storages))
         with_it = (_Side(_with_members(before, hidden), now), _Side(_with_members(after, hidden), now))
         for path in (*(f"/vms/{vmid}" for vmid in vms), *(f"/storage/{storage}" for storage in storages)):
             if any(_at(subject, path, sides) != _at(subject, path, with_it) for subject in reached):
                 return True
     return False
-
-
-def _in_a_pool(path: str) -> bool:
-    return path.startswith("/pool/")
 
 
 def _with_members(state: AccessState, pool: Pool) -> AccessState:
@@ -223,7 +219,7 @@ def _at(subject: str, path: str, sides: _Sides) -> _Change:
 
 def _below(subject: str, path: str, sides: _Sides) -> _Change:
     """Return what a subject gains and loses on whatever is below a path and has no entries of its own."""
-    return _at(subject, f"{path.rstrip('/')}/{_NOBODY}", sides)
+    return _at(subject, unnamed_below(path), sides)
 
 
 # -- whom it concerns ---------------------------------------------------------------------------------------------
@@ -237,7 +233,7 @@ def _concerned(was: _Side, will: _Side) -> Iterator[tuple[str, tuple[str, ...]]]
     by_roles = _naming(before, roles) | _naming(after, roles)
     by_pools: set[Principal] = set()
     if before.pools_of != after.pools_of:
-        by_pools = {p for state in (before, after) for p, at in state.acl.items() if any(map(_reaches_pools, at))}
+        by_pools = {p for state in (before, after) for p, at in state.acl.items() if any(map(gives_by_pools, at))}
     for subject in sorted({*before.users, *after.users, *before.tokens, *after.tokens}):
         usable = (was.usable(subject), will.usable(subject))
         if usable == (True, True):
@@ -260,10 +256,6 @@ def _naming(state: AccessState, roles: set[str]) -> set[Principal]:
     if not roles:
         return set()
     return {p for p, at in state.acl.items() if any(not roles.isdisjoint(named) for named in at.values())}
-
-
-def _reaches_pools(path: str) -> bool:
-    return path in ("/", "/pool") or _in_a_pool(path)
 
 
 def _own_reasons(before: AccessState, after: AccessState, subject: str) -> Iterator[str]:
@@ -318,7 +310,7 @@ def _spots(subject: str, sides: _Sides, members: Iterable[tuple[str, ...]]) -> I
         above = _nearest(path, below)
         below[path] = _below(subject, path, sides)
         yield _Spot((path,), above, _at(subject, path, sides), below[path], below.get(above, (_NONE, _NONE)))
-    if not any(map(_reaches_pools, own)):
+    if not any(map(gives_by_pools, own)):
         return
     for alike in members:
         rest = tuple(path for path in alike if path not in own)

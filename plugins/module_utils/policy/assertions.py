@@ -119,7 +119,7 @@ class _Judge:
             lists.add("pools")
         # What is worked out from lists that may not be whole can be too little.
         self.sees_all = lists <= observed.access.complete
-        self.explainer = Explainer(self.state)
+        self.explainer = Explainer(self.state, self.evaluator)
         # Where PVE's own answers about somebody differ; None where it does not tell.
         self.differences: dict[str, Mapping[str, Privileges] | None] = {}
         self.told: set[tuple[str, str]] = set()
