@@ -8,16 +8,15 @@ of apart: PVE lets it in wherever it lets management in.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from .addresses import WIDTH, Interval, address, address_text, interval, network, representatives
-from .guard import NO_BRIDGE
+from .addresses import WIDTH, Interval, address_text, inside, interval, network, pieces
 from .matching import LOCAL_NETWORK, NO_LOCAL_NETWORK
 from .model import Ruleset
-from .reach import ACCEPT, BUILT_IN_IPTABLES, LOOPBACK, Packet, Reach, Verdict, all_rules, has_port
+from .reach import ACCEPT, BUILT_IN_IPTABLES, Packet, Reach, Verdict, has_port, named_addresses, ways
 
 _EVERYTHING = {4: "all of IPv4", 6: "all of IPv6"}
 # How large a local network mostly is; it decides about exceptions in management that are larger or smaller.
@@ -25,6 +24,8 @@ _USUAL = {4: 24, 6: 64}
 _MOST = 5
 _MOST_TRIED = 200
 _LOOPBACK = network(NO_LOCAL_NETWORK)[1]
+# Where strangers send from. Private networks are the smallest part of it.
+_WORLD = {4: interval("1.0.0.0-223.255.255.255")[1], 6: network("2000::/3")[1]}
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,19 @@ class Exposure:
 
     @property
     def everybody(self) -> bool:
-        """Whether every address of a family reaches the port, without a condition."""
-        return any(span.open and not span.condition and str(span) in _EVERYTHING.values() for span in self.spans)
+        """Whether at least half of the world reaches the port, of one family of addresses and on one way."""
+        return self.widest is not None
+
+    @property
+    def widest(self) -> Span | None:
+        """What lets in most of everybody, None where everybody is not let in."""
+        for version, (first, last) in _WORLD.items():
+            spans = [span for span in self.spans if span.version == version and span.open]
+            for condition in dict.fromkeys(span.condition for span in spans):
+                together = [span for span in spans if span.condition in ("", condition)]
+                if sum(map(_strangers, together)) * 2 > last - first:
+                    return max(together, key=_strangers)
+        return None
 
     def as_data(self) -> dict[str, Any]:
         """Return it as results show it."""
@@ -91,6 +103,24 @@ class Exposure:
         }
 
 
+def _strangers(span: Span) -> int:
+    """Return how many addresses of strangers there are in a span."""
+    first, last = _WORLD[span.version]
+    return max(0, min(last, span.last) - max(first, span.first) + 1)
+
+
+def exposures(cluster: Ruleset, nodes: Mapping[str, Ruleset], ports: Sequence[int]) -> dict[str, tuple[Exposure, ...]]:
+    """Work out who reaches the ports of each node, in their order. Most nodes are alike: each kind once."""
+    alike: dict[object, tuple[Exposure, ...]] = {}
+    found = {}
+    for node, rules in nodes.items():
+        key = (rules.rules, *(str(rules.options.get(name)) for name in ("enable", "nftables")))
+        if key not in alike:
+            alike[key] = tuple(exposure(cluster, rules, port) for port in ports)
+        found[node] = alike[key]
+    return found
+
+
 def exposure(cluster: Ruleset, node: Ruleset, port: int, local_network: str | None = None) -> Exposure:
     """Work out who reaches a TCP port of a node. ``local_network`` is what PVE derives from its route, if known.
 
@@ -98,9 +128,9 @@ def exposure(cluster: Ruleset, node: Ruleset, port: int, local_network: str | No
     """
     known = local_network is not None or LOCAL_NETWORK in cluster.aliases
     trial = _Trial(cluster, node, port, local_network)
-    pieces = list(_pieces((cluster, node), local_network))
+    networks = [local_network] if local_network else []
     try:
-        spans = [_span(version, piece, trial) for version, piece in pieces]
+        spans = [_span(*piece, trial) for piece in pieces(named_addresses((cluster, node), networks))]
         said = "" if known else _of_local_network(spans, trial)
     except ValueError as error:
         return Exposure(port, unknown=f"{error}".rstrip(".") + ".")
@@ -115,7 +145,7 @@ def _of_local_network(spans: Iterable[Span], trial: _Trial) -> str:
     said = "Whoever is in the node's local network, which is not known here, reaches it too"
     if len(closed) > _MOST_TRIED:
         return said + ", unless a rule or an exception keeps him out."
-    still = [span for span in closed if not trial.lets_in_as_local(_inside(span.first, span.last), span.version)]
+    still = [span for span in closed if not trial.lets_in_as_local(inside((span.first, span.last)), span.version)]
     if len(still) == len(closed):
         return ""
     if still:
@@ -133,53 +163,42 @@ class _Trial:
         self._rulesets = (cluster, node)
         self._both = (False, True) if str(node.options.get("nftables") or 0) != "0" else (False,)
         self._reaches = self._made(local_network)
-        self._bridges: list[str | None] = [None, *sorted(_named_bridges(self._rulesets))]
-        self._dests = {version: _destinations(self._rulesets, version) for version in WIDTH}
+        networks = [local_network] if local_network else []
+        self._ways = {version: ways(self._rulesets, version, networks=networks) for version in WIDTH}
 
     def _made(self, local_network: str | None) -> list[tuple[bool, Reach]]:
         return [(nftables, Reach(*self._rulesets, local_network, nftables=nftables)) for nftables in self._both]
 
-    def ways(self, number: int, version: int) -> list[tuple[Verdict, tuple[str, ...]]]:
+    def verdicts(self, number: int, version: int) -> list[tuple[Verdict, tuple[str, ...]]]:
         """Return what becomes of each packet from an address, with what that assumes, in words."""
-        return list(self._ways(self._reaches, address_text(version, number), version))
+        return list(self._verdicts(self._reaches, address_text(version, number), version))
 
     def lets_in_as_local(self, number: int, version: int) -> bool:
         """Tell whether an address gets in by some way if it is in the local network."""
         source = address_text(version, number)
         reaches = self._made(f"{source}/{_USUAL[version]}")
-        return any(verdict.action == ACCEPT for verdict, unused in self._ways(reaches, source, version))
+        return any(verdict.action == ACCEPT for verdict, unused in self._verdicts(reaches, source, version))
 
-    def _ways(
+    def _verdicts(
         self, reaches: Iterable[tuple[bool, Reach]], source: str, version: int
     ) -> Iterator[tuple[Verdict, tuple[str, ...]]]:
-        for (nftables, reach), bridge, dest in product(reaches, self._bridges, self._dests[version]):
-            said = []
-            if len(self._bridges) > 1:
-                said.append(f"if it comes by the bridge {bridge}" if bridge else NO_BRIDGE)
-            if dest is not None:
-                said.append(f"if it asks for {dest}")
-            if len(self._both) > 1:
-                said.append("with nftables" if nftables else "with iptables")
-            yield reach.verdict(Packet(source, self.port, dest=dest, iface=bridge)), tuple(said)
+        for (nftables, reach), way in product(reaches, self._ways[version]):
+            by = ("with nftables" if nftables else "with iptables",) if len(self._both) > 1 else ()
+            packet = Packet(source, self.port, dest=way.dest, iface=way.iface)
+            yield reach.verdict(packet), (*way.assumed, *by)
 
 
 def _span(version: int, piece: Interval, trial: _Trial) -> Span:
-    first, last = piece
-    ways = trial.ways(_inside(first, last), version)
-    verdict, said = next(((verdict, said) for verdict, said in ways if verdict.action == ACCEPT), ways[0])
-    same = all((other.action == ACCEPT) == (verdict.action == ACCEPT) for other, unused in ways)
-    return Span(version, first, last, verdict.action, verdict.by, "" if same else _condition(verdict, said, ways))
+    found = trial.verdicts(inside(piece), version)
+    verdict, assumed = next(((verdict, assumed) for verdict, assumed in found if verdict.action == ACCEPT), found[0])
+    same = all((other.action == ACCEPT) == (verdict.action == ACCEPT) for other, unused in found)
+    return Span(version, *piece, verdict.action, verdict.by, "" if same else _condition(verdict, assumed, found))
 
 
-def _inside(first: int, last: int) -> int:
-    """Return an address out of some that can be a host's: a network's first one never is."""
-    return first + 1 if last - first > 1 else first
-
-
-def _condition(verdict: Verdict, said: Sequence[str], ways: Iterable[tuple[Verdict, tuple[str, ...]]]) -> str:
+def _condition(verdict: Verdict, assumed: Sequence[str], found: Iterable[tuple[Verdict, tuple[str, ...]]]) -> str:
     """Return what an open way assumes, without what makes no difference."""
-    closed = [set(other) for found, other in ways if found.action != verdict.action]
-    needed = [word for word in said if any(word not in other for other in closed)]
+    closed = [set(words) for other, words in found if other.action != verdict.action]
+    needed = [word for word in assumed if any(word not in words for words in closed)]
     return " and ".join(needed)
 
 
@@ -197,57 +216,3 @@ def _joined(spans: Iterable[Span]) -> Iterator[Span]:
             held = span
     if held:
         yield held
-
-
-def _pieces(rulesets: Sequence[Ruleset], local_network: str | None) -> Iterator[tuple[int, Interval]]:
-    """Yield the pieces into which all that the rulesets name cuts the addresses, IPv4 first."""
-    cuts: dict[int, set[int]] = {version: {0, 1 << width} for version, width in WIDTH.items()}
-    for version, (first, last) in _intervals([NO_LOCAL_NETWORK, local_network or "", *_named(rulesets)]):
-        cuts[version] |= {first, last + 1}
-    for version in sorted(cuts):
-        starts = sorted(cuts[version])
-        for first, following in zip(starts, starts[1:]):
-            yield version, (first, following - 1)
-
-
-def _named(rulesets: Iterable[Ruleset]) -> Iterator[str]:
-    for ruleset in rulesets:
-        yield from (rule.source for rule in all_rules(ruleset) if rule.source)
-        yield from (alias.cidr for alias in ruleset.aliases.values())
-        for ipset in ruleset.ipsets.values():
-            yield from (entry.cidr for entry in ipset.entries or ())
-
-
-def _intervals(texts: Iterable[str]) -> Iterator[tuple[int, Interval]]:
-    for element in (element for text in texts for element in text.split(",")):
-        try:
-            yield interval(element)
-        except ValueError:
-            continue  # the name of an alias or of a set: what it stands for is among the texts
-
-
-def _named_bridges(rulesets: Iterable[Ruleset]) -> set[str]:
-    named = {rule.iface for ruleset in rulesets for rule in all_rules(ruleset) if rule.enable and rule.iface}
-    return {bridge for bridge in named if bridge != LOOPBACK}
-
-
-def _destinations(rulesets: Sequence[Ruleset], version: int) -> list[str | None]:
-    """Return an address of every class of a family that the rules tell apart as the host's; None if none does."""
-    dests = [rule.dest for ruleset in rulesets for rule in all_rules(ruleset) if rule.enable and rule.dest]
-    if not dests:
-        return [None]
-    texts = [text for name in dests for text in _meant(name, rulesets)]
-    return [text for text in representatives(texts) if address(text)[0] == version]
-
-
-def _meant(name: str, rulesets: Iterable[Ruleset]) -> Iterator[str]:
-    """Yield what a rule's dest stands for: itself, the address of an alias, or the entries of a set."""
-    yield name
-    plain = name.lstrip("+").rpartition("/")[2] if not name[:1].isdigit() else name
-    for ruleset in rulesets:
-        if plain.lower() in ruleset.aliases:
-            yield ruleset.aliases[plain.lower()].cidr
-        if plain in ruleset.ipsets:
-            for entry in ruleset.ipsets[plain].entries or ():
-                alias = ruleset.aliases.get(entry.cidr.rpartition("/")[2].lower())
-                yield alias.cidr if alias else entry.cidr

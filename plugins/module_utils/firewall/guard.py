@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from .addresses import address, network, representatives
+from .addresses import address, network
 from .matching import LOCAL_NETWORK
 from .model import Ruleset
-from .reach import ACCEPT, BUILT_IN, LOOPBACK, Packet, Reach, Verdict, all_rules, has_port, interesting_addresses
+from .reach import ACCEPT, BUILT_IN, Packet, Reach, Verdict, has_port, interesting_addresses, ways
 
-NO_BRIDGE = "if it comes by a bridge that no rule names"
 NOT_SEEN = "Translated addresses (NAT) and packet filters other than PVE's cannot be seen from here."
 
 
@@ -111,25 +110,23 @@ def _search(
     situations = [after, before] if before else [after]
     rulesets = [ruleset for situation in situations for ruleset in situation.rulesets]
     known = (host.local_network,) if host.local_network else ()
-    ways = bridges(rulesets)
     own = [_bare(text) for text in host.addresses]
     firewalls = _Firewalls()
     for client in clients:
-        dests = destinations(rulesets, network(client)[0], own, known)
+        every_way = ways(rulesets, network(client)[0], own, known)
         for source in _addresses_of(client, rulesets, known):
             if _is_own(host, source):
                 continue
             for local_network, assumed in _local_networks(host, situations, source):
-                for port, bridge, dest in product(ports, ways, dests):
-                    packet = Packet(source, port, dest=dest, iface=bridge)
+                for port, way in product(ports, every_way):
+                    packet = Packet(source, port, dest=way.dest, iface=way.iface)
                     earlier = firewalls.best(before, local_network, packet) if before else None
                     if earlier and earlier.action != ACCEPT:
                         continue
                     later = firewalls.worst(after, local_network, packet)
                     if later.action != ACCEPT:
-                        said = [assumed] if assumed else []
-                        said += on_the_way(bridge if len(ways) > 1 else ANY, dest if len(dests) > 1 else None)
-                        return CutOff(host.node, packet, earlier, later, ", ".join(said))
+                        said = ", ".join(part for part in (assumed, *way.assumed) if part)
+                        return CutOff(host.node, packet, earlier, later, said)
     return None
 
 

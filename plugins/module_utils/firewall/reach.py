@@ -11,8 +11,9 @@ network: a rule with ``+sdn/NAME`` matches nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from .addresses import Interval, Ranges, address, representatives
 from .matching import BLACKLIST, MANAGEMENT, NO_LOCAL_NETWORK, Faulty, Line, Objects, Uncompilable, lines
@@ -21,6 +22,7 @@ from .names import PROTOCOLS
 
 ACCEPT, DROP, REJECT = "ACCEPT", "DROP", "REJECT"
 LOOPBACK = "lo"
+NO_BRIDGE = "if it comes by a bridge that no rule names"
 # What management may reach by TCP: API, consoles, SPICE and SSH; and migration, which nftables leaves out.
 BUILT_IN: tuple[Interval, ...] = ((8006, 8006), (5900, 5999), (3128, 3128), (22, 22))
 BUILT_IN_IPTABLES: tuple[Interval, ...] = (*BUILT_IN, (60000, 60050))
@@ -230,28 +232,48 @@ def named_addresses(rulesets: Iterable[Ruleset], networks: Iterable[str] = ()) -
             yield from (entry.cidr for entry in ipset.entries or ())
 
 
-def bridges(rulesets: Iterable[Ruleset]) -> list[str | None]:
-    """Return a bridge that nobody names (None), and those that rules name. Nothing from outside comes on loopback."""
+@dataclass(frozen=True)
+class Way:
+    """How a packet may come: ``iface`` and ``dest`` as in ``Packet``, and what that assumes, in words."""
+
+    iface: str | None
+    dest: str | None
+    assumed: tuple[str, ...]
+
+
+def ways(rulesets: Iterable[Ruleset], version: int, own: Iterable[str] = (), networks: Iterable[str] = ()) -> list[Way]:
+    """Return all ways from outside to the host that rules can tell apart, for a family of addresses.
+
+    ``own`` are the addresses of the host, where they are known; ``networks`` are as for ``interesting_addresses``.
+    """
+    sets = list(rulesets)
+    ifaces, dests = _ifaces(sets), _dests(sets, version, own, networks)
+    found = []
+    for iface, dest in product(ifaces, dests):
+        assumed = []
+        if len(ifaces) > 1:
+            assumed.append(f"if it comes by the bridge {iface}" if iface else NO_BRIDGE)
+        if len(dests) > 1:
+            assumed.append(f"if it asks for {dest}")
+        found.append(Way(iface, dest, tuple(assumed)))
+    return found
+
+
+def _ifaces(rulesets: Iterable[Ruleset]) -> list[str | None]:
+    """Return a bridge that nobody names, and those that rules name. Nothing from outside arrives on loopback."""
     named = {rule.iface for ruleset in rulesets for rule in all_rules(ruleset) if rule.enable and rule.iface}
     return [None, *sorted(named - {LOOPBACK})]
 
 
-def destinations(
-    rulesets: Iterable[Ruleset], version: int, own: Iterable[str] = (), networks: Iterable[str] = ()
-) -> list[str | None]:
-    """Return addresses of a family that the host may be asked for.
-
-    These are its ``own``; where none of the family is known, one out of every class that the rules tell apart, and
-    [None] if they tell none apart. ``networks`` are as for ``interesting_addresses``.
-    """
-    known: list[str | None] = [text for text in own if address(text)[0] == version]
-    if known:
-        return known
-    sets = list(rulesets)
-    dests = {rule.dest for ruleset in sets for rule in all_rules(ruleset) if rule.enable and rule.dest}
-    if not dests:
-        return [None]
-    texts = {text for name in dests for text in _meant(name, sets)}
+def _dests(
+    rulesets: Sequence[Ruleset], version: int, own: Iterable[str], networks: Iterable[str]
+) -> Sequence[str | None]:
+    """Return the host's addresses of a family; if none is known, one of every class that the rules tell apart."""
+    known = [text for text in own if address(text)[0] == version]
+    named = {rule.dest for ruleset in rulesets for rule in all_rules(ruleset) if rule.enable and rule.dest}
+    if known or not named:
+        return known or [None]
+    texts = {text for name in named for text in _meant(name, rulesets)}
     return [text for text in representatives({*texts, *networks}) if address(text)[0] == version]
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
 
-from ..firewall.exposure import Exposure, exposure
+from ..firewall.exposure import Exposure, exposures
 from ..firewall.model import Ruleset
 from ..firewall.scope import DATACENTER, NODE, Scope
 from ..policy.audit import FAIL, INCOMPLETE, PASS, Audit
@@ -94,17 +94,17 @@ class Report:
         cluster = places.get(DATACENTER)
         if cluster is None:
             return ()
-        found = []
+        nodes: dict[str, Ruleset] = {}
+        unread = set()
         for node in sorted(self.audit.observed.names("node")):
             place = places.get(Scope(NODE, node))
+            # Where the datacenter's firewall is off, nodes are not asked: nothing depends on them.
+            nodes[node] = Ruleset() if place is None else place.rules
             if place is None and cluster.on:
-                ports = tuple(Exposure(port, unknown="The firewall of the node was not read.") for port in PORTS)
-            else:
-                # Where the datacenter's firewall is off, nodes are not asked: nothing depends on them.
-                ruleset = Ruleset() if place is None else place.rules
-                ports = tuple(exposure(cluster.rules, ruleset, port) for port in PORTS)
-            found.append(NodeReach(node, ports))
-        return tuple(found)
+                unread.add(node)
+        found = exposures(cluster.rules, nodes, PORTS)
+        not_read = tuple(Exposure(port, unknown="The firewall of the node was not read.") for port in PORTS)
+        return tuple(NodeReach(node, not_read if node in unread else ports) for node, ports in found.items())
 
 
 def moment(seconds: float) -> str:

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.addresses import WIDTH, address
-from ansible_collections.homelab.pve.plugins.module_utils.firewall.exposure import Exposure, Span, exposure
+from ansible_collections.homelab.pve.plugins.module_utils.firewall.exposure import Exposure, Span, exposure, exposures
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.model import Group, IpSet, Ruleset
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.reach import ACCEPT, Packet, Reach, all_rules
 from ansible_collections.homelab.pve.tests.unit.examples import examples
@@ -65,6 +65,49 @@ def test_a_firewall_that_is_off_lets_everybody_in():
     assert told(found) == [("all of IPv4", ACCEPT), ("all of IPv6", ACCEPT)]
     assert found.spans[0].by == "firewall off"
     assert exposure(cluster(), Ruleset(options={"enable": 0}), 22).everybody
+
+
+@pytest.mark.parametrize(
+    ("rule", "everybody"),
+    [
+        ("IN ACCEPT -p tcp -dport 22", True),
+        ("IN ACCEPT -source 0.0.0.0/1 -p tcp -dport 22", True),
+        ("IN ACCEPT -source 2000::/3 -p tcp -dport 22", True),
+        ("IN ACCEPT -i vmbr1 -p tcp -dport 22", True),
+        ("IN ACCEPT -dest 10.0.0.1 -p tcp -dport 22", True),
+        ("IN ACCEPT -source 128.0.0.0/1 -p tcp -dport 22", False),
+        ("IN ACCEPT -source 2000::/5 -p tcp -dport 22", False),
+        ("IN ACCEPT -source 5.77.0.0/16 -p tcp -dport 22", False),
+        ("IN ACCEPT -p tcp -dport 8006", False),
+    ],
+)
+def test_who_lets_in_half_of_the_world_lets_in_everybody(rule, everybody):
+    found = exposure(cluster(rule), NODE, 22)
+    assert found.everybody is everybody
+    assert not found.widest or found.widest.by.startswith("cluster rule 0")
+
+
+def test_halves_of_the_world_on_two_bridges_are_not_everybody():
+    quarters = ("0.0.0.0/2 -i vmbr1", "64.0.0.0/2 -i vmbr2")
+    datacenter = cluster(*(f"IN ACCEPT -source {quarter} -p tcp" for quarter in quarters))
+    assert not exposure(datacenter, NODE, 22).everybody
+
+
+def test_nodes_are_told_of_by_themselves():
+    nodes = {
+        "a": NODE,
+        "b": Ruleset(),
+        "c": Ruleset(rules=rules("IN ACCEPT -p tcp -dport 22")),
+        "d": Ruleset(options={"enable": 0}),
+    }
+    found = exposures(cluster(), nodes, [8006, 22])
+    assert {node: [one.everybody for one in ports] for node, ports in found.items()} == {
+        "a": [False, False],
+        "b": [False, False],
+        "c": [False, True],
+        "d": [True, True],
+    }
+    assert [one.port for one in found["a"]] == [8006, 22]
 
 
 def test_neighbours_with_the_same_answer_are_told_of_as_one():
