@@ -125,6 +125,11 @@ def _by_pools(state: AccessState, wanted: Document) -> frozenset[str]:
     return frozenset(needed)
 
 
+def pools_matter(state: AccessState) -> bool:
+    """Tell whether what somebody holds depends on who is in which pool."""
+    return any(path.startswith("/pool") for path in state.acl_paths) or bool(_by_pools(state, Document()))
+
+
 def rights_from(answer: Any) -> dict[str, Privileges]:
     """Read the answer of /access/permissions: path, privilege, propagate flag. Without any rights, it is empty."""
     if not isinstance(answer, Mapping):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..access.explain import Explainer
 from ..access.model import ROOT, Entry, is_token
-from ..access.observe import rights_from
+from ..access.observe import pools_matter, rights_from
 from ..access.paths import ancestors
 from ..access.permissions import TREE_PATHS, Evaluator, Privileges, sources
 from ..access.releases import READS_MORE, privileges, reading_privileges
@@ -114,9 +114,7 @@ class _Judge:
         self.state, self.evaluator = observed.state, observed.evaluator
         self.everybody = sorted({*self.state.users, *self.state.tokens})
         self.places = _places(observed)
-        lists = {"users", "groups", "acl"}
-        if any(path.startswith("/pool") for path in self.state.acl_paths):
-            lists.add("pools")
+        lists = {"users", "groups", "acl", *(["pools"] if pools_matter(self.state) else [])}
         # What is worked out from lists that may not be whole can be too little.
         self.sees_all = lists <= observed.access.complete
         self.explainer = Explainer(self.state, self.evaluator)

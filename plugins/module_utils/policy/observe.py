@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from ..access.document import Document as AccessDocument
 from ..access.model import AccessState
 from ..access.observe import View as AccessView
-from ..access.observe import held_below, observe, pool_from, pool_question
-from ..access.permissions import Evaluator, sources
+from ..access.observe import held_below, observe, pool_question, pools_matter
+from ..access.permissions import Evaluator
 from ..client.errors import ApiError, TransportError
 from ..facts.ask import Ask
 from ..firewall.model import Ruleset
@@ -118,18 +118,6 @@ def survey(source: Source, now: float, *, guests: bool = True) -> Observed:
     return _Look(source, now, everything=True).run(AccessDocument(), parts)
 
 
-def _may_hold_more_by_pools(state: AccessState) -> bool:
-    """Tell whether somebody may hold more on a storage by a pool that has no ACL entries.
-
-    What comes down from the root comes by way of a pool, too, even where an entry on the storages has replaced it.
-    """
-    for subject in (*state.users, *state.tokens):
-        paths = {path for who in sources(state, subject) for path in state.acl.get(who, ())}
-        if "/" in paths and any(path.startswith("/storage") for path in paths):
-            return True
-    return False
-
-
 # The lists of access that PVE shortens without a word, and what it takes to see all of them.
 _LISTS = {
     "users": ("users and tokens", "Sys.Audit or User.Modify on /access/groups"),
@@ -175,8 +163,6 @@ class _Look:
         self._judge_access(access)
         if self.everything:
             self._all_pools(access)
-        if _may_hold_more_by_pools(access.state):
-            access = replace(access, state=self._with_storages(access, rows))
         firewall = FirewallView(self.source)
         observed = Observed(access, firewall, self.now, rows)
         realms = self._tried("realms", "/access/domains") if catalogue.REALMS in parts else None
@@ -197,29 +183,17 @@ class _Look:
 
     def _judge_access(self, access: AccessView) -> None:
         """Write down which lists may have left something out."""
-        with_pools = any(path.startswith("/pool") for path in access.state.acl_paths)
         for kind in _LISTS:
-            if kind not in access.complete and (kind != "pools" or with_pools):
+            if kind not in access.complete and (kind != "pools" or pools_matter(access.state)):
                 self.gaps.append(unseen(access.caller, kind))
 
     def _all_pools(self, access: AccessView) -> None:
         """Read what may be asked about pools later: what is noted about each, and its members."""
-        self._pools(access, [str(row["poolid"]) for row in self._tried("pools", "/pools") or ()])
-
-    def _pools(self, access: AccessView, names: Iterable[str]) -> list[Any]:
-        """Read the members of pools, and return PVE's answers."""
+        names = [str(row["poolid"]) for row in self._tried("pools", "/pools") or ()]
         asked = {name: pool_question(name, access.release) for name in names}
         self.source.prefetch([Ask("audit", path, tuple(params.items())) for path, params in asked.values()])
-        return [self._try(f"pool {name}", partial(self.source.get, *ask)) for name, ask in asked.items()]
-
-    def _with_storages(self, access: AccessView, rows: Rows) -> AccessState:
-        """Read the storages in pools that have no ACL entries, too: guests' pools are among the resources."""
-        names = sorted(str(row["pool"]) for row in rows if row.get("type") == "pool")
-        state = access.state
-        for name, answer in zip(names, self._pools(access, names)):
-            if answer is not None:
-                state = state.put("pools", name, pool_from(name, answer))
-        return state
+        for name, ask in asked.items():
+            self._try(f"pool {name}", partial(self.source.get, *ask))
 
     def _storages(self, observed: Observed) -> frozenset[str] | None:
         """Read the list of storages where an ACL entry is on one that is not among the resources.

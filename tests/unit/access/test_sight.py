@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.homelab.pve.plugins.module_utils.access.observe import complete_lists
+from ansible_collections.homelab.pve.plugins.module_utils.access.model import AccessState, Entry, Principal, User
+from ansible_collections.homelab.pve.plugins.module_utils.access.observe import complete_lists, pools_matter
 
 AUDITOR = {
     path: {"VM.Audit": 1, "Sys.Audit": 1, "Pool.Audit": 1}
@@ -37,3 +38,22 @@ def test_guests_of_a_node_that_is_down_may_be_anywhere() -> None:
 def test_what_does_not_reach_down_shows_nothing_below() -> None:
     tree = {**AUDITOR, "/vms": {"VM.Audit": 0}}
     assert complete_lists(tree, (9, 2), ()) == EVERYTHING - {"guests"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "matter"),
+    [
+        ([("joe@pve", "/"), ("joe@pve", "/nodes")], False),
+        ([("joe@pve", "/"), ("eve@pve", "/vms")], False),
+        ([("joe@pve", "/"), ("joe@pve", "/vms/100")], True),
+        ([("joe@pve", "/"), ("joe@pve", "/storage")], True),
+        ([("eve@pve", "/pool/lab")], True),
+        ([("gone@pve", "/"), ("gone@pve", "/vms")], False),
+    ],
+)
+def test_pools_matter_where_they_bring_something_back(entries: list[tuple[str, str]], matter: bool) -> None:
+    state = AccessState(users={name: User(name) for name in ("joe@pve", "eve@pve")})
+    assert (
+        pools_matter(state.grant({Entry(path, Principal("user", who), "look"): True for who, path in entries}))
+        is matter
+    )
