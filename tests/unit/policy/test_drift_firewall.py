@@ -379,7 +379,34 @@ def test_a_rule_that_may_be_off_is_not_found_and_told_all_the_same() -> None:
     edit(f"{CLUSTER}/rules", 1, enable=0)(changed)
     judgement = judged(changed, DECLARED)
     assert judgement.findings == []
-    assert judgement.notes == ["Rule ssh of the datacenter is switched off, and the policy leaves that open."]
+    assert judgement.notes == ["Rule ssh of the datacenter: enable is off, and the policy leaves that open."]
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"sport": "1024:", "log": "info"}, {"sport": "1024:", "log": "info"}),
+        ({"iface": "vmbr1"}, {"iface": "vmbr1"}),
+        ({"enable": 0}, {"enable": False}),
+        ({"log": "nolog"}, None),
+        ({"comment": "seen by Ann [key:api]"}, None),
+    ],
+)
+def test_what_is_not_declared_of_a_rule_is_found_where_only_what_is_declared_may_be(
+    fields: Json, found: Json | None
+) -> None:
+    raw = copy.deepcopy(DECLARED)
+    del raw["nodes"]["n1"]["rules"][0]["enable"]
+    changed = answers()
+    edit(f"{NODE}/rules", 0, **fields)(changed)
+    judgement = judged(changed, raw)
+    assert [(*one, finding.found) for one, finding in zip(told(judgement.findings), judgement.findings)] == (
+        [(UNEXPECTED, "node n1", "rule api", found)] if found else []
+    )
+    raw["nodes"]["n1"]["exclusive"] = []
+    judgement = judged(changed, raw)
+    assert judgement.findings == []
+    assert len(judgement.notes) == bool(found)
 
 
 def test_two_rules_that_go_are_no_change_of_order() -> None:

@@ -19,7 +19,7 @@ def tell_missing(judgement: Judgement, subject: str, path: str, what: str, expec
         MISSING,
         subject,
         path,
-        f"{_capital(what)} is declared, and not there.",
+        f"{capital(what)} is declared, and not there.",
         expected=expected,
         fix=_sentences(f"{APPLY} to make it, or take it out of the policy.", also),
     )
@@ -30,12 +30,30 @@ def tell_unexpected(
 ) -> None:
     """Write down that something is there that is not declared, or (``absent``) that is declared not to be there."""
     if absent:
-        said = f"{_capital(what)} is there, and the policy says that it must not be."
+        said = f"{capital(what)} is there, and the policy says that it must not be."
         fix = f"{APPLY} to take it away, or take 'state: absent' out of the policy."
     else:
-        said = f"{_capital(what)} is there, and is not declared, where only what is declared may be."
+        said = f"{capital(what)} is there, and is not declared, where only what is declared may be."
         fix = f"{APPLY} to take it away, or declare it."
     judgement.find(UNEXPECTED, subject, path, said, found=found, fix=_sentences(fix, also))
+
+
+def tell_open(judgement: Judgement, subject: str, path: str, what: str, found: Fields) -> None:
+    """Write down the fields of something that the policy leaves open, where only what is declared may be."""
+    judgement.find(
+        UNEXPECTED,
+        subject,
+        path,
+        f"{capital(what)} has what is not declared, where only what is declared may be: {told_fields(found)}.",
+        found=dict(found),
+        fix="Declare it as it is, or as it is to be (a text that is to go as ''), and apply the policy: what it leaves "
+        "out, that leaves alone.",
+    )
+
+
+def told_fields(fields: Fields) -> str:
+    """Return fields in words: ``source is 10.0.0.1 and enable is off``."""
+    return " and ".join(f"{name} is {_shown(value)}" for name, value in fields.items())
 
 
 def tell_different(
@@ -46,7 +64,7 @@ def tell_different(
         DIFFERENT,
         subject,
         path,
-        f"{_capital(what)} is other than declared: {'; '.join(_told(found, expected))}.",
+        f"{capital(what)} is other than declared: {'; '.join(_told(found, expected))}.",
         expected=dict(expected),
         found=dict(found),
         fix=_sentences(f"{APPLY} to change it back, or declare it as it is.", also),
@@ -84,7 +102,7 @@ def _shown(value: Any) -> str:
     return "not set" if value in (None, "") else str(value)
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 

@@ -18,11 +18,20 @@ from ...firewall.sequence import Goal
 from ...firewall.shown import alias_row, entry_row, group_row, rule_row, set_row
 from ...firewall.target import make_target, same_option
 from ...firewall.values import plain_network
-from ...firewall.wanted import Document, ListSpec, PlaceSpec
+from ...firewall.wanted import Document, ListSpec, PlaceSpec, RuleSpec
 from ..findings import Gap, Judgement
 from ..observe import Observed, guest_down, node_down, unread_datacenter
 from ..sources import NotInSnapshot
-from .findings import differing, tell_different, tell_missing, tell_refused, tell_unexpected
+from .findings import (
+    capital,
+    differing,
+    tell_different,
+    tell_missing,
+    tell_open,
+    tell_refused,
+    tell_unexpected,
+    told_fields,
+)
 
 ABSENT = "absent"
 _VNETS = "/cluster/sdn/vnets"
@@ -128,7 +137,7 @@ def _works_alone(observed: Observed, wanted: Document, spec: PlaceSpec, judgemen
         return False
     else:
         return True
-    said = f"{_named(spec.scope)[:1].upper()}{_named(spec.scope)[1:]}: {problem.message} Nothing else of it was judged."
+    said = f"{capital(_named(spec.scope))}: {problem.message} Nothing else of it was judged."
     return _refused(judgement, spec.scope, said, problem.hint)
 
 
@@ -287,8 +296,11 @@ class _Drift:
             if found == expected and old.comment != rule.comment:
                 found, expected = {"comment": old.comment}, {"comment": rule.comment}
             self._tell_different(scope, path, what, found, expected)
-            if not rule.enable and spec.enable is None:
-                self.judgement.note(f"{what[:1].upper()}{what[1:]} is switched off, and the policy leaves that open.")
+            left_open = _left_open(spec, rule)
+            if left_open and listed.exclusive:
+                tell_open(self.judgement, subject, path, what, left_open)
+            elif left_open:
+                self.judgement.note(f"{capital(what)}: {told_fields(left_open)}, and the policy leaves that open.")
         absent = {spec.key for spec in listed.rules if spec.state == ABSENT and spec.key is not None}
         for element in sorted(goal.removed):
             old = goal.current[element]
@@ -318,6 +330,15 @@ class _Drift:
         will = [_called(goal.final.get(element, goal.current[element])) for element in expected]
         what = f"the order of the rules of {_named(scope)}"
         tell_different(self.judgement, subject_of(scope), "order of rules", what, {"rules": was}, {"rules": will})
+
+
+def _left_open(spec: RuleSpec, rule: Rule) -> dict[str, Any]:
+    """Return what a rule has, beside a comment, that its declaration does not speak of."""
+    # PVE's web interface writes down that nothing is logged.
+    silent = replace(rule, comment=None, log=None if rule.log == "nolog" else rule.log)
+    spoken_of = {"type", "action", "enable", *spec.fields}
+    found = {name: value for name, value in rule_row(silent).items() if name not in spoken_of}
+    return {**found, "enable": False} if spec.enable is None and not rule.enable else found
 
 
 def _by_network(entries: Iterable[Entry]) -> dict[str, Entry]:
