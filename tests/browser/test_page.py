@@ -131,7 +131,7 @@ def test_filters_leave_what_was_asked_for(show: Show) -> None:
     browser.until(f"{ROWS}.length === 3")
     write(browser, "#path", "/vms/31")
     browser.until(f"{COLUMNS}.join() === '/vms/31'")
-    assert browser.run(SHOWN) == "3 ids on 1 paths"
+    assert browser.run(SHOWN) == "3 ids on 1 path"
     assert text(browser, cell("labby@pve!view", "/vms/31")) == "r7"
     write(browser, "#id", "")
     write(browser, "#path", "pool")
@@ -203,6 +203,14 @@ def test_findings_are_filtered_by_level_and_text(show: Show) -> None:
     assert browser.run(VISIBLE) == 1
     write(browser, "#find", "no such words")
     assert browser.run(VISIBLE) == 0
+
+
+def test_why_a_rule_matters_is_a_click_away(show: Show) -> None:
+    browser = show()
+    folded = "document.querySelector('#rule-drift_missing').closest('details')"
+    assert not browser.run(f"{folded}.open")
+    browser.click('#findings a[href="#rule-drift_missing"]')
+    browser.until(f"{folded}.open")
 
 
 def test_a_page_without_findings_works_as_well(show: Show) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..policy.audit import FAIL, INCOMPLETE, PASS
 from ..policy.findings import Finding
-from .report import SAID, NodeReach, Report, one_line, plural
+from .report import NodeReach, Report, one_line, plural
 
 _MOST = 50
-_LONGEST = 400
+_LONGEST = 600
 # A comment takes 65,536 characters, and something may be written before it.
 _ROOM = 60_000
 _SIGNS = {PASS: "✅", FAIL: "❌", INCOMPLETE: "⚠️"}
 _SPECIAL = re.compile(r"[\\`*_\[\]()|~$]|^[-+#=]|(?<=^\d)[.)]")
+_FOLD_ENDS = "</details>"
 _TICKS = re.compile("`+")
 # What services take for a name that is spoken of, or for an address.
 _LIVE = re.compile(r"(?<!\w)@|(?<=:)//")
@@ -22,11 +23,13 @@ _LIVE = re.compile(r"(?<!\w)@|(?<=:)//")
 
 def render(report: Report) -> str:
     """Return the audit as Markdown, no longer than what fits into a comment."""
-    lines, room = [], _ROOM
+    lines: list[str] = []
+    room = _ROOM
     for line in _all(report):
         room -= len(line) + 1
         if room < 0:
-            lines += ["", "There is more, which does not fit here."]
+            folded = sum(line.startswith("<details>") for line in lines) > lines.count(_FOLD_ENDS)
+            lines += ["", *([_FOLD_ENDS, ""] if folded else []), "There is more, which does not fit here."]
             break
         lines.append(line)
     return "\n".join(lines) + "\n"
@@ -34,41 +37,52 @@ def render(report: Report) -> str:
 
 def _all(report: Report) -> Iterator[str]:
     audit = report.audit
-    counts = ", ".join(plural(number, level) for level, number in _counted(report))
+    counts = ", ".join(plural(number, word) for word, number in _counted(report).items())
     yield f"## {_SIGNS[report.status]} Audit of {code(report.cluster)}: {report.status}"
     yield ""
-    yield f"{SAID[report.status]} {counts or 'No findings'}."
+    yield f"**{report.said}** {counts or 'No findings'}."
+    if report.would:
+        yield ""
+        yield f"**By applying the policy, {report.would_said}.**"
     yield ""
     yield f"As seen by {code(report.caller)} at {report.time}, PVE {report.release}."
-    if audit.findings:
-        yield from ("", "### Findings", "", "| | what | how to put it right |", "|---|---|---|")
-        yield from (_row(finding) for finding in audit.findings[:_MOST])
-        yield from _more(audit.findings, "finding")
+    yield from _changes(report)
+    counting = [finding for finding in audit.findings if report.counts(finding)]
+    others = [finding for finding in audit.findings if not report.counts(finding)]
+    if counting:
+        yield from ("", "### To be put right", "", *_table(counting))
     if audit.gaps:
         yield from ("", "### What could not be seen", "")
         yield from (
             f"* **{text(gap.what)}**: {text(gap.reason)} {text(gap.fix)}".rstrip() for gap in audit.gaps[:_MOST]
         )
         yield from _more(audit.gaps, "gap")
+    yield from _reach(report.reach)
+    if others:
+        yield from _folded(f"{plural(len(others), 'finding')} that the audit does not fail on", _table(others))
+    if audit.excepted:
+        told = [f"* {_about(one)}: {text(one.excepted)}" for one in audit.excepted[:_MOST]]
+        yield from _folded(
+            f"{plural(len(audit.excepted), 'finding')} excepted", [*told, *_more(audit.excepted, "finding")]
+        )
     if audit.outcomes:
         held = sum(outcome.holds for outcome in audit.outcomes)
         yield from ("", f"{held} of {plural(len(audit.outcomes), 'assertion')} on effective rights held.")
-    yield from _changes(report)
-    yield from _reach(report.reach)
-    if audit.excepted:
-        yield from ("", f"<details><summary>{plural(len(audit.excepted), 'finding')} excepted</summary>", "")
-        yield from (f"* {_about(one)}: {text(one.excepted)}" for one in audit.excepted[:_MOST])
-        yield from _more(audit.excepted, "finding")
-        yield from ("", "</details>")
 
 
-def _counted(report: Report) -> Iterator[tuple[str, int]]:
-    words = {"error": "error", "warn": "warning", "info": "note"}
-    yield from ((words[level], number) for level, number in report.audit.counts().items() if number)
-    if report.audit.excepted:
-        yield "exception", len(report.audit.excepted)
-    if report.audit.gaps:
-        yield "gap", len(report.audit.gaps)
+def _folded(title: str, lines: Iterable[str]) -> Iterator[str]:
+    yield from ("", f"<details><summary>{title}</summary>", "", *lines, "", _FOLD_ENDS)
+
+
+def _counted(report: Report) -> dict[str, int]:
+    beside = {"exception": len(report.audit.excepted), "gap": len(report.audit.gaps)}
+    return {**report.counted, **{word: number for word, number in beside.items() if number}}
+
+
+def _table(findings: Sequence[Finding]) -> Iterator[str]:
+    yield from ("| | what | how to put it right |", "|---|---|---|")
+    yield from (_row(finding) for finding in findings[:_MOST])
+    yield from _more(findings, "finding")
 
 
 def _row(finding: Finding) -> str:
@@ -82,10 +96,10 @@ def _about(finding: Finding, *, in_table: bool = False) -> str:
 
 def _changes(report: Report) -> Iterator[str]:
     for gained, title in ((True, "gain"), (False, "lose")):
-        rows = report.would(gained=gained)
+        rows = report.would_of(gained=gained)
         if rows:
             yield from ("", f"### Who would {title} by applying the policy", "")
-            yield from (f"* {text(row)}" for row in rows[:_MOST])
+            yield from (f"* {text(row.text)}" for row in rows[:_MOST])
             yield from _more(rows, "change")
     if report.would_unknown:
         yield from ("", f"Who would gain or lose by applying the policy is not known: {text(report.would_unknown)}.")
@@ -111,19 +125,21 @@ def _more(rows: Sequence[object], word: str) -> Iterator[str]:
         yield from ("", f"And {plural(len(rows) - _MOST, f'more {word}')}.")
 
 
+def _short(said: object) -> str:
+    line = one_line(said)
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+
+
 def text(said: object) -> str:
     """Return a text in one line that Markdown shows as it is: no markup, no mentions, no HTML."""
-    line = one_line(said)
-    line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
-    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = _short(said).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # A comment in it keeps people from being called by their names, and addresses from becoming links.
     return _LIVE.sub(lambda found: f"{found[0]}<!-- -->", _SPECIAL.sub(r"\\\g<0>", line))
 
 
 def code(said: object, *, in_table: bool = False) -> str:
     """Return a text as code. In a table, and only there, a bar would end the cell."""
-    line = one_line(said)
-    line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    line = _short(said)
     fence = "`" * (max((len(ticks) for ticks in _TICKS.findall(line)), default=0) + 1)
     blank = " " if line.startswith("`") or line.endswith("`") else ""
     shown = line.replace("|", "\\|") if in_table else line

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import islice
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from ..firewall.exposure import Exposure, Span
 from ..firewall.guard import NOT_SEEN
 from ..policy.findings import LEVELS, Finding
-from .report import SAID, NodeReach, Report, clean, day, plural
+from .report import LEVEL_WORDS, MOST_PRIVILEGES, NodeReach, Report, Would, clean, day, plural
 from .rights import data, standing
 from .script import JS
 from .style import CSS
@@ -24,7 +24,6 @@ from .timeline import Ending, timeline
 
 # A page has to open quickly; all there is, is in the other reports.
 _MOST_FINDINGS, _MOST_STANDING, _MOST_DRAWN, _MOST_OVER, _MOST_LISTED, _MOST_SPANS = 1000, 400, 40, 10, 1000, 12
-_LEVEL_WORDS = {"error": "errors", "warn": "warnings", "info": "notes"}
 _SERVICES = {8006: "TCP 8006, API and web interface", 22: "TCP 22, SSH"}
 
 
@@ -63,30 +62,31 @@ def _tag(kind: str, said: str) -> str:
 
 
 def _body(report: Report) -> Iterator[str]:
+    made = {part: _section(part, title, list(content(report))) for part, (title, content) in _PARTS.items()}
     yield '<a class="skip" href="#findings">To the findings</a>'
-    yield from _head(report)
+    yield from _head(report, [part for part, section in made.items() if section])
     yield '<main id="main">'
-    yield from _findings(report)
-    yield from _gaps(report)
-    yield from _assertions(report)
-    yield from _who(report)
-    yield from _changes(report)
-    yield from _tokens(report)
-    yield from _reach(report)
-    yield from _excepted(report)
-    yield from _rules(report)
+    yield from made.values()
     yield "</main>"
     yield f"<footer>Made by homelab.pve from what {_code(report.caller)} could see at {report.time}.</footer>"
+
+
+def _section(part: str, title: str, content: Sequence[str]) -> str:
+    """Return a part of the page, nothing where there is nothing to say."""
+    if not content:
+        return ""
+    head = f'<section id="{part}" aria-labelledby="{part}-title"><h2 id="{part}-title">{title}</h2>'
+    return "\n".join([head, *content, "</section>"])
 
 
 # -- head -------------------------------------------------------------------------------------------------------------
 
 
-def _head(report: Report) -> Iterator[str]:
+def _head(report: Report, parts: Iterable[str]) -> Iterator[str]:
     audit, state = report.audit, report.audit.observed.state
     yield '<header><div class="title">'
     yield f'<h1>Audit of {_text(report.cluster)}</h1><span class="badge {report.status}">{report.status}</span></div>'
-    yield f'<p class="lead">{SAID[report.status]}</p><dl class="facts">'
+    yield f'<p class="lead">{report.said}</p><dl class="facts">'
     facts = {
         "Time": report.time,
         "PVE": report.release,
@@ -97,16 +97,20 @@ def _head(report: Report) -> Iterator[str]:
     yield from (f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
     yield '</dl><ul class="tiles">'
     for level, number in audit.counts().items():
-        yield _tile("findings", level if number else "", number, _LEVEL_WORDS[level])
+        yield _tile("findings", level if number else "", number, f"{LEVEL_WORDS[level]}s")
     held = sum(outcome.holds for outcome in audit.outcomes)
     if audit.gaps:
         yield _tile("gaps", "warn", len(audit.gaps), "not judged")
+    if report.would:
+        yield _tile("changes", "", len({one.subject for one in report.would}), "would gain or lose")
     if audit.outcomes:
         yield _tile("assertions", "", f"{held}/{len(audit.outcomes)}", "assertions held")
     if audit.excepted:
         yield _tile("excepted", "", len(audit.excepted), "excepted")
     yield _tile("rules", "", len(report.checked), "rules judged")
-    yield "</ul></header>"
+    yield '</ul><nav aria-label="Parts of this page"><ul>'
+    yield from (f'<li><a href="#{part}">{_PARTS[part][0]}</a></li>' for part in parts)
+    yield "</ul></nav></header>"
 
 
 def _tile(where: str, kind: str, number: Any, word: str) -> str:
@@ -118,22 +122,21 @@ def _tile(where: str, kind: str, number: Any, word: str) -> str:
 
 def _findings(report: Report) -> Iterator[str]:
     findings = report.audit.findings
-    yield '<section id="findings" aria-labelledby="findings-title"><h2 id="findings-title">Findings</h2>'
     if not findings:
-        yield "<p>None.</p></section>"
+        yield "<p>None.</p>"
         return
     yield '<div class="tools needs-script">'
     yield '<label>Find <input type="search" id="find" autocomplete="off"></label> '
     yield " ".join(
-        f'<label><input type="checkbox" value="{level}" checked> {_LEVEL_WORDS[level]}</label>'
+        f'<label><input type="checkbox" value="{level}" checked> {LEVEL_WORDS[level]}s</label>'
         for level in reversed(LEVELS)
         if any(finding.level == level for finding in findings)
     )
     yield f' <span id="found" class="soft" role="status" data-all="{len(findings)}"></span></div>'
-    yield '<div class="scroll"><table class="findings">'
+    yield '<div class="scroll"><table class="findings stack">'
     yield '<thead><tr><th scope="col">Level</th><th scope="col">About</th><th scope="col">What</th></tr></thead><tbody>'
     yield from (_row(finding) for finding in findings[:_MOST_FINDINGS])
-    yield f"</tbody></table></div>{_rest(len(findings), _MOST_FINDINGS, 'finding')}</section>"
+    yield f"</tbody></table></div>{_rest(len(findings), _MOST_FINDINGS, 'finding')}"
 
 
 def _row(finding: Finding) -> str:
@@ -141,8 +144,12 @@ def _row(finding: Finding) -> str:
     fix = f'<p class="fix">{_text(finding.fix)}</p>' if finding.fix else ""
     return (
         f'<tr data-level="{finding.level}"><td>{_tag(finding.level, finding.level)}</td>'
-        f'<td>{about}<p class="soft">{_text(finding.rule)}</p></td><td><p>{_text(finding.message)}</p>{fix}</td></tr>'
+        f"<td>{about}<p>{_rule_link(finding)}</p></td><td><p>{_text(finding.message)}</p>{fix}</td></tr>"
     )
+
+
+def _rule_link(finding: Finding) -> str:
+    return f'<a class="rule" href="#rule-{_text(finding.rule)}">{_text(finding.rule)}</a>'
 
 
 def _rest(number: int, shown: int, word: str) -> str:
@@ -150,34 +157,59 @@ def _rest(number: int, shown: int, word: str) -> str:
 
 
 def _gaps(report: Report) -> Iterator[str]:
-    gaps, notes = report.audit.gaps, report.audit.notes
+    gaps = report.audit.gaps
     if gaps:
-        yield '<section id="gaps" aria-labelledby="gaps-title"><h2 id="gaps-title">What could not be judged</h2><ul>'
+        yield "<ul>"
         yield from (
             f'<li><b>{_text(gap.what)}</b>: {_text(gap.reason)} <span class="soft">{_text(gap.fix)}</span></li>'
             for gap in gaps[:_MOST_LISTED]
         )
-        yield f"</ul>{_rest(len(gaps), _MOST_LISTED, 'gap')}</section>"
+        yield f"</ul>{_rest(len(gaps), _MOST_LISTED, 'gap')}"
+
+
+def _notes(report: Report) -> Iterator[str]:
+    notes = report.audit.notes
     if notes:
-        yield '<section id="notes" aria-labelledby="notes-title"><h2 id="notes-title">Worth knowing</h2><ul>'
+        yield "<ul>"
         yield from (f"<li>{_text(note)}</li>" for note in notes[:_MOST_LISTED])
-        yield f"</ul>{_rest(len(notes), _MOST_LISTED, 'note')}</section>"
+        yield f"</ul>{_rest(len(notes), _MOST_LISTED, 'note')}"
+
+
+def _changes(report: Report) -> Iterator[str]:
+    if not report.would and not report.would_unknown:
+        return
+    if report.would_unknown:
+        yield f"<p>Who would gain or lose is not known: {_text(report.would_unknown)}.</p>"
+    if report.would:
+        yield f'<p>{report.would_said[:1].upper()}{report.would_said[1:]}.</p><ul class="changes">'
+        yield from (_would(one) for one in report.would[:_MOST_LISTED])
+        yield "</ul>"
+    yield f"{_rest(len(report.would), _MOST_LISTED, 'change')}"
+
+
+def _would(one: Would) -> str:
+    tag = _tag("warn", "gains") if one.gained else _tag("info", "loses")
+    more = ""
+    if len(one.privileges) > MOST_PRIVILEGES:
+        listed = ", ".join(map(_text, one.privileges))
+        more = f"<details><summary>all {len(one.privileges)} privileges</summary><p>{listed}</p></details>"
+    return f"<li>{tag}<div>{_text(one.text)}{more}</div></li>"
 
 
 def _assertions(report: Report) -> Iterator[str]:
     outcomes = report.audit.outcomes
     if not outcomes:
         return
-    yield '<section id="assertions" aria-labelledby="assertions-title"><h2 id="assertions-title">Assertions</h2>'
-    yield '<div class="scroll"><table><thead><tr><th scope="col">Outcome</th><th scope="col">Assertion</th>'
-    yield '<th scope="col">Ids</th><th scope="col">Confirmed by PVE</th></tr></thead><tbody>'
+    yield '<div class="scroll"><table class="stack"><thead><tr><th scope="col">Outcome</th>'
+    yield '<th scope="col">Assertion</th><th scope="col">Ids</th><th scope="col">Confirmed by PVE</th></tr></thead><tbody>'
     said = {True: "yes", False: "no", None: "not asked"}
     for outcome in outcomes[:_MOST_LISTED]:
         tag = _tag("good", "holds") if outcome.holds else _tag("error", "does not hold")
         notes = "".join(f'<p class="soft">{_text(note)}</p>' for note in outcome.notes)
         yield f"<tr><td>{tag}</td><td>{_code(outcome.assertion)}{notes}</td>"
-        yield f"<td>{len(outcome.subjects)}</td><td>{said[outcome.confirmed]}</td></tr>"
-    yield f"</tbody></table></div>{_rest(len(outcomes), _MOST_LISTED, 'assertion')}</section>"
+        yield f'<td data-title="Ids">{len(outcome.subjects)}</td>'
+        yield f'<td data-title="Confirmed by PVE">{said[outcome.confirmed]}</td></tr>'
+    yield f"</tbody></table></div>{_rest(len(outcomes), _MOST_LISTED, 'assertion')}"
 
 
 # -- rights -----------------------------------------------------------------------------------------------------------
@@ -190,13 +222,14 @@ _MATRIX = """
 <label>Privilege <select id="privilege"><option value="">any</option></select></label>
 <label><input type="checkbox" id="some"> only ids that hold something here</label>
 </div>
+<ul class="legend" aria-label="What the signs mean"><li><i>·</i>nothing</li>
+<li><i class="read">r3</i>can read, by 3 privileges</li><li><i class="change">w9</i>can change things</li>
+<li><i class="give">a40</i>can give rights, to others or itself</li></ul>
 <div class="who" id="who-grid">
 <div>
 <div class="grid" id="grid"></div>
 <div class="more"><span id="shown" role="status"></span>
 <button type="button" id="more-ids">More ids</button><button type="button" id="more-paths">More paths</button></div>
-<ul class="legend"><li><i>·</i>nothing</li><li><i class="read">r3</i>can read: 3 privileges</li>
-<li><i class="change">w9</i>can change things</li><li><i class="give">a40</i>can give rights to others</li></ul>
 </div>
 <div class="panel" id="panel" role="region" aria-label="Why" hidden></div>
 </div>
@@ -206,7 +239,6 @@ _MATRIX = """
 
 def _who(report: Report) -> Iterator[str]:
     access = report.audit.observed.access
-    yield '<section id="who" aria-labelledby="who-title"><h2 id="who-title">Who can do what</h2>'
     yield "<p>On paths that stand here nowhere, the same holds as on the nearest path above them. "
     yield '<span class="needs-script">Choose a cell, with the mouse or with arrows and Enter, to see which entries of '
     yield "the ACL give it. Ids that are struck out cannot log in.</span></p>"
@@ -223,23 +255,7 @@ def _who(report: Report) -> Iterator[str]:
         yield f"<tr><td>{_code(row.subject)}</td><td>{_code(row.path)}</td><td>{row.what}</td>"
         yield f"<td>{_text(row.by)}</td></tr>"
     more = "<p>There are more, which the page shows on a screen.</p>" if len(rows) > _MOST_STANDING else ""
-    yield f"</tbody></table>{more}</div></section>"
-
-
-def _changes(report: Report) -> Iterator[str]:
-    rows = [(gained, row) for gained in (True, False) for row in report.would(gained=gained)]
-    if not rows and not report.would_unknown:
-        return
-    yield '<section id="changes" aria-labelledby="changes-title">'
-    yield '<h2 id="changes-title">What applying the policy would change</h2>'
-    if report.would_unknown:
-        yield f"<p>Who would gain or lose is not known: {_text(report.would_unknown)}.</p>"
-    if rows:
-        yield "<ul>"
-        for gained, row in rows[:_MOST_LISTED]:
-            yield f"<li>{_tag('warn', 'gains') if gained else _tag('info', 'loses')} {_text(row)}</li>"
-        yield "</ul>"
-    yield f"{_rest(len(rows), _MOST_LISTED, 'change')}</section>"
+    yield f"</tbody></table>{more}</div>"
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------
@@ -257,7 +273,6 @@ def _tokens(report: Report) -> Iterator[str]:
     never = sorted(token.tokenid for token in tokens.values() if not token.expire)
     over = sum(ending.expire < now for ending in endings)
     near = sum(now <= ending.expire < now + soon * 86400 for ending in endings)
-    yield '<section id="tokens" aria-labelledby="tokens-title"><h2 id="tokens-title">When tokens expire</h2>'
     said = [f"{over} {'has' if over == 1 else 'have'} expired", f"{near} will within {plural(soon, 'day')}"]
     yield f"<p>Of {plural(len(tokens), 'token')}, {', '.join(said)}, {len(never)} never will.</p>"
     # Those that are over have been found already: the last few of them will do.
@@ -273,16 +288,14 @@ def _tokens(report: Report) -> Iterator[str]:
         yield f"<details><summary>{plural(len(never), 'token')} without an expiry</summary><ul>"
         yield from (f"<li>{_code(name)}</li>" for name in never[:_MOST_LISTED])
         yield f"</ul>{_rest(len(never), _MOST_LISTED, 'token')}</details>"
-    yield "</section>"
 
 
 # -- firewall ---------------------------------------------------------------------------------------------------------
 
 
 def _reach(report: Report) -> Iterator[str]:
-    yield '<section id="reach" aria-labelledby="reach-title"><h2 id="reach-title">Who reaches the nodes</h2>'
     if not report.reach:
-        yield "<p>The firewall was not read.</p></section>"
+        yield "<p>The firewall was not read.</p>"
         return
     yield f'<p>By the rules of PVE\'s firewall, worked out on paper. <span class="soft">{_text(NOT_SEEN)}</span></p>'
     yield '<div class="nodes">'
@@ -291,7 +304,7 @@ def _reach(report: Report) -> Iterator[str]:
         for found in ports:
             yield f"<div><h4>{_SERVICES[found.port]}</h4>{_port(found)}</div>"
         yield "</div></div>"
-    yield "</div></section>"
+    yield "</div>"
 
 
 def _alike(reach: Iterable[NodeReach]) -> Iterable[tuple[Sequence[str], tuple[Exposure, ...]]]:
@@ -305,22 +318,29 @@ def _alike(reach: Iterable[NodeReach]) -> Iterable[tuple[Sequence[str], tuple[Ex
 def _port(found: Exposure) -> str:
     if found.unknown:
         return f"<p>{_tag('warn', 'not known')} {_text(found.unknown)}</p>"
-    rows = [_span(span) for span in found.spans]
-    few = _table(rows[:_MOST_SPANS])
-    if len(rows) > _MOST_SPANS:
-        few += f"<details><summary>{len(rows) - _MOST_SPANS} more</summary>{_table(rows[_MOST_SPANS:])}</details>"
-    local = f'<p class="soft">{_text(found.local_network)}</p>' if found.local_network else ""
-    return few + local
+    let_in = [_span(span, found.everybody) for span in found.spans if span.open]
+    kept_out = [_span(span) for span in found.spans if not span.open]
+    said = f"<p>{_tag('error', 'everybody')}</p>" if found.everybody else ""
+    said += _table("Let in", let_in[:_MOST_SPANS]) if let_in else "<p>Nobody is let in for his address.</p>"
+    said += _folded("let in", let_in[_MOST_SPANS:])
+    said += f'<p class="soft">{_text(found.local_network)}</p>' if found.local_network else ""
+    return said + _folded("kept out", kept_out)
 
 
-def _table(rows: Iterable[str]) -> str:
-    head = '<tr><th scope="col">From</th><th scope="col">Answer</th><th scope="col">By</th></tr>'
+def _folded(title: str, rows: Sequence[str]) -> str:
+    if not rows:
+        return ""
+    listed = _table(title.capitalize(), rows[:_MOST_LISTED]) + _rest(len(rows), _MOST_LISTED, "range")
+    return f"<details><summary>{plural(len(rows), 'range')} {title}</summary>{listed}</details>"
+
+
+def _table(title: str, rows: Iterable[str]) -> str:
+    head = f'<tr><th scope="col">{title}</th><th scope="col">Answer</th><th scope="col">By</th></tr>'
     return f'<div class="scroll"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def _span(span: Span) -> str:
-    whole = str(span).startswith("all of")
-    kind = "off" if not span.open else "error" if whole and not span.condition else "warn" if span.condition else "good"
+def _span(span: Span, everybody: bool = False) -> str:
+    kind = "off" if not span.open else "error" if everybody else "warn" if span.condition else "good"
     condition = f'<p class="soft">{_text(span.condition)}</p>' if span.condition else ""
     return f"<tr><td>{_code(span)}</td><td>{_tag(kind, span.action)}{condition}</td><td>{_text(span.by)}</td></tr>"
 
@@ -332,14 +352,14 @@ def _excepted(report: Report) -> Iterator[str]:
     excepted = report.audit.excepted
     if not excepted:
         return
-    yield '<section id="excepted" aria-labelledby="excepted-title"><h2 id="excepted-title">Excepted</h2>'
-    yield '<div class="scroll"><table><thead><tr><th scope="col">Level</th><th scope="col">About</th>'
+    yield '<div class="scroll"><table class="stack"><thead><tr><th scope="col">Level</th><th scope="col">About</th>'
     yield '<th scope="col">What</th><th scope="col">Why it is borne</th></tr></thead><tbody>'
     for finding in excepted[:_MOST_LISTED]:
         about = "<br>".join(_code(part) for part in (finding.subject, finding.path) if part)
-        yield f'<tr><td>{_tag("off", finding.level)}</td><td>{about}<p class="soft">{_text(finding.rule)}</p></td>'
-        yield f"<td>{_text(finding.message)}</td><td>{_text(finding.excepted)}</td></tr>"
-    yield f"</tbody></table></div>{_rest(len(excepted), _MOST_LISTED, 'finding')}</section>"
+        yield f"<tr><td>{_tag('off', finding.level)}</td><td>{about}<p>{_rule_link(finding)}</p></td>"
+        yield f"<td>{_text(finding.message)}</td>"
+        yield f'<td data-title="Borne, because">{_text(finding.excepted)}</td></tr>'
+    yield f"</tbody></table></div>{_rest(len(excepted), _MOST_LISTED, 'finding')}"
 
 
 def _rules(report: Report) -> Iterator[str]:
@@ -347,12 +367,25 @@ def _rules(report: Report) -> Iterator[str]:
     for finding in report.audit.findings:
         found[finding.rule] = found.get(finding.rule, 0) + 1
     levels = report.audit.policy.hygiene.levels
-    yield '<section id="rules" aria-labelledby="rules-title"><h2 id="rules-title">What was looked for</h2>'
     yield f"<details><summary>{plural(len(report.checked), 'rule')}</summary>"
     yield '<div class="scroll"><table><thead><tr><th scope="col">Rule</th><th scope="col">Level</th>'
     yield '<th scope="col">What it finds, and why that matters</th><th scope="col">Findings</th></tr></thead><tbody>'
     for rule in report.checked:
-        yield f"<tr><td>{_code(rule.rule)}</td><td>{levels.get(rule.rule, rule.level)}</td>"
+        yield f'<tr id="rule-{rule.rule}"><td>{_code(rule.rule)}</td><td>{levels.get(rule.rule, rule.level)}</td>'
         yield f'<td>{_text(rule.title)}. <span class="soft">{_text(rule.why)}</span></td>'
         yield f"<td>{found.get(rule.rule, 0)}</td></tr>"
-    yield "</tbody></table></div></details></section>"
+    yield "</tbody></table></div></details>"
+
+
+_PARTS: Mapping[str, tuple[str, Callable[[Report], Iterable[str]]]] = {
+    "findings": ("Findings", _findings),
+    "gaps": ("What could not be judged", _gaps),
+    "changes": ("What applying the policy would change", _changes),
+    "assertions": ("Assertions", _assertions),
+    "who": ("Who can do what", _who),
+    "tokens": ("When tokens expire", _tokens),
+    "reach": ("Who reaches the nodes", _reach),
+    "excepted": ("Excepted", _excepted),
+    "notes": ("Worth knowing", _notes),
+    "rules": ("What was looked for", _rules),
+}

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..access.giving import GIVING
+from ..access.releases import reading_privileges
+from ..access.whatif import RightsChange
 from ..firewall.exposure import Exposure, exposures
 from ..firewall.model import Ruleset
 from ..firewall.scope import DATACENTER, NODE, Scope
-from ..policy.audit import FAIL, INCOMPLETE, PASS, Audit
+from ..policy.audit import FAIL, INCOMPLETE, Audit
 from ..policy.catalogue import RULES, Rule
 from ..policy.findings import IGNORE, LEVELS, Finding
+from ..wording import some_of
 
 # The API with its web interface, and SSH.
 PORTS = (8006, 22)
-SAID = {
-    PASS: "Everything is as the policy says.",
-    FAIL: "There are findings that have to be put right.",
-    INCOMPLETE: "Nothing that counts was found, but not everything could be seen.",
-}
-# What neither XML nor a page may hold: control characters, halves of characters, and what is none.
-_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# In a sentence; the page and the JSON have all of them.
+MOST_PRIVILEGES = 8
+# What neither XML nor a page may hold: control characters, halves of characters, and what is none. Beside them what
+# makes a text look like another one: marks that turn the direction of writing, and letters without width.
+_NO_TEXT = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufffe\uffff]"
+)
+LEVEL_WORDS = {"error": "error", "warn": "warning", "info": "note"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,15 @@ class NodeReach:
 
     node: str
     ports: tuple[Exposure, ...]
+
+
+class Would(NamedTuple):
+    """What somebody would gain (or else lose): a sentence, with the gravest privileges, and all of them."""
+
+    subject: str
+    gained: bool
+    text: str
+    privileges: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,23 @@ class Report:
         """Tell whether the audit fails because of a finding."""
         return self.fail_on in LEVELS and LEVELS.index(finding.level) >= LEVELS.index(self.fail_on)
 
+    @property
+    def said(self) -> str:
+        """How the audit ended, in a sentence."""
+        findings = self.audit.findings
+        failing = sum(map(self.counts, findings))
+        if self.status == FAIL:
+            return f"{plural(failing, 'finding has', 'findings have')} to be put right."
+        if self.status == INCOMPLETE:
+            return "Nothing that counts was found, but not everything could be seen."
+        return "Nothing that was found makes the audit fail." if findings else "Everything is as the policy says."
+
+    @cached_property
+    def counted(self) -> dict[str, int]:
+        """How many errors, warnings and notes there are, without those of which there are none."""
+        counts = self.audit.counts().items()
+        return {LEVEL_WORDS[level]: number for level, number in counts if number}
+
     @cached_property
     def checked(self) -> tuple[Rule, ...]:
         """The rules that were judged: those that the policy does not ignore."""
@@ -78,9 +109,33 @@ class Report:
             lists["pools"] = "pools"
         return tuple(word for name, word in lists.items() if name not in access.complete)
 
-    def would(self, *, gained: bool) -> list[str]:
-        """Return a sentence for each of those who would gain (or lose) something if the policy was applied."""
-        return self.audit.rights.lines(gained=gained) if self.audit.rights else []
+    @cached_property
+    def would(self) -> tuple[Would, ...]:
+        """Who would gain or lose what if the policy was applied, those who gain first."""
+        rights = self.audit.rights
+        changes = sorted(rights.changes, key=lambda change: not change.gained) if rights else ()
+        return tuple(self._would(change) for change in changes)
+
+    def _would(self, change: RightsChange) -> Would:
+        reading = reading_privileges(self.audit.observed.access.release)
+        # What gives rights is told first, what only reads last.
+        names = sorted(change.privileges, key=lambda name: (name not in GIVING, name in reading, name))
+        everything = self.audit.rights.everything if self.audit.rights else frozenset()
+        told = change if everything.issubset(names) else replace(change, privileges=(some_of(names, MOST_PRIVILEGES),))
+        return Would(change.subject, change.gained, told.text(everything), tuple(names))
+
+    def would_of(self, *, gained: bool) -> tuple[Would, ...]:
+        """Return those of ``would`` that gain something, or lose it."""
+        return tuple(one for one in self.would if one.gained is gained)
+
+    @property
+    def would_said(self) -> str:
+        """How many would gain and lose rights, in a few words; empty where nobody would."""
+        words = {True: "gain", False: "lose"}
+        numbers = {gained: len({one.subject for one in self.would_of(gained=gained)}) for gained in words}
+        return " and ".join(
+            f"{plural(number, 'id')} would {words[gained]} rights" for gained, number in numbers.items() if number
+        )
 
     @property
     def would_unknown(self) -> str:

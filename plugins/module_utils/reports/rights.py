@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..access.explain import Explainer, Grant
+from ..access.giving import GIVING, gives
 from ..access.model import ADMINISTRATOR, NO_ACCESS, ROOT, AccessState, Principal, is_token, owner_of
 from ..access.observe import user_is_usable
-from ..access.permissions import TREE_PATHS, sources
+from ..access.permissions import TREE_PATHS, Evaluator, Privileges, sources
 from ..access.releases import READS_MORE, Release, reading_privileges
 from .report import clean
 
 KINDS = ("user", "group", "token")
-# With these, somebody can give rights to others, or act as they do.
-GIVING = frozenset({"Permissions.Modify", "User.Modify"})
 
 
 def subjects(state: AccessState) -> list[str]:
@@ -48,7 +47,9 @@ def data(state: AccessState, release: Release, now: float) -> dict[str, Any]:
     return {
         "privileges": privileges,
         "reading": [number for number, name in enumerate(privileges) if name in reading],
-        "giving": [number for number, name in enumerate(privileges) if name in GIVING],
+        "giving": [
+            [of_privilege[name], path, int(below)] for name, (path, below) in GIVING.items() if name in of_privilege
+        ],
         "roles": [[name, sorted(of_privilege[priv] for priv in state.roles[name].privs)] for name in roles],
         "groups": groups,
         "paths": paths,
@@ -105,26 +106,27 @@ class Standing(NamedTuple):
 
 def standing(state: AccessState, release: Release) -> Iterator[Standing]:
     """Yield what everybody holds where an entry changes it, for those who read without the page's script."""
-    explainer = Explainer(state)
+    evaluator, explainer = Evaluator(state), Explainer(state)
     reading = reading_privileges(release) | READS_MORE
     for subject in subjects(state):
         paths = {path for principal in sources(state, subject) for path in state.acl.get(principal, {})}
         if owner_of(subject) == ROOT:
             paths.add("/")
         for path in sorted(paths):
-            held = explainer.explain(subject, path)
             grants = [grant for half in explainer.halves(subject, path) for grant in half]
             if not grants:
                 continue
-            yield Standing(subject, path, _what(frozenset(held), reading), "; ".join(map(told, grants)))
+            yield Standing(
+                subject, path, _what(path, evaluator.privileges(subject, path), reading), "; ".join(map(told, grants))
+            )
 
 
-def _what(held: frozenset[str], reading: frozenset[str]) -> str:
+def _what(path: str, held: Privileges, reading: frozenset[str]) -> str:
     if not held:
         return "nothing"
-    if held & GIVING:
+    if gives(path, held):
         return f"can give rights ({len(held)})"
-    return f"can change ({len(held)})" if held - reading else f"can read ({len(held)})"
+    return f"can change ({len(held)})" if held.keys() - reading else f"can read ({len(held)})"
 
 
 def told(grant: Grant) -> str:

@@ -18,7 +18,9 @@ JS = r"""
     made.append(...children);
     return made;
   };
-  const code = (text) => make("code", {}, text);
+  // What turns the direction of writing or has no width would make a name look like another one.
+  const clean = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, "\uFFFD");
+  const code = (text) => make("code", {}, clean(text));
   const plural = (number, word) => number + " " + word + (number === 1 ? "" : "s");
 
   // -- findings ----------------------------------------------------------------------------------------------------
@@ -42,6 +44,13 @@ JS = r"""
     boxes.forEach((box) => box.addEventListener("change", filterFindings));
     filterFindings();
   }
+
+  // Why a rule matters stands in a part of the page that is folded.
+  addEventListener("hashchange", () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const around = target && target.closest("details");
+    if (around) { around.open = true; target.scrollIntoView({ block: "center" }); }
+  });
 
   // -- rights ------------------------------------------------------------------------------------------------------
 
@@ -142,15 +151,17 @@ JS = r"""
     return both.get(key);
   }
 
-  const reading = new Set(data.reading), giving = new Set(data.giving);
+  const isBelow = (path, other) => path !== other && path.startsWith(other === "/" ? "/" : other + "/");
+  const gives = (rights, path) => data.giving.some(([priv, where, below]) => rights.has(priv) && (
+    path === where || (below && isBelow(path, where)) || (rights.get(priv) && isBelow(where, path))));
+  const reading = new Set(data.reading);
   const weighed = new Map();
-  function weight(rights) {
+  function weight(rights, path) {
     if (!weighed.has(rights)) {
       const names = [...rights.keys()];
-      const some = names.every((name) => reading.has(name)) ? 1 : names.some((name) => giving.has(name)) ? 3 : 2;
-      weighed.set(rights, names.length ? some : 0);
+      weighed.set(rights, !names.length ? 0 : names.every((name) => reading.has(name)) ? 1 : 2);
     }
-    return weighed.get(rights);
+    return gives(rights, path) ? 3 : weighed.get(rights);
   }
   const CLASSES = ["", "read", "change", "give"], SIGNS = ["·", "r", "w", "a"];
   const WORDS = ["nothing", "can read", "can change things", "can give rights"];
@@ -183,11 +194,13 @@ JS = r"""
     let ids = data.subjects.filter(([id]) => words.every((word) => id.toLowerCase().includes(word)));
     if ($("some").checked) ids = ids.filter(([id]) => shown.some((path) => asked(held(halves(id, path)))));
     const head = make("tr", {}, make("th", { scope: "col" }, "Id"));
-    for (const path of shown) head.append(make("th", { scope: "col", title: path }, make("span", {}, path)));
+    for (const path of shown) {
+      head.append(make("th", { scope: "col", title: clean(path) }, make("span", {}, clean(path))));
+    }
     const body = make("tbody", {});
     for (const [id, , off] of ids.slice(0, state.rows)) {
       const kind = (isToken(id) ? "token" : "user") + (off ? " out" : "");
-      const name = make("th", { scope: "row", title: id, class: kind }, code(id));
+      const name = make("th", { scope: "row", title: clean(id), class: kind }, code(id));
       if (off) name.append(" ", make("span", { class: "tag off" }, off));
       const row = make("tr", {}, name);
       for (const path of shown) row.append(cell(id, path, priv));
@@ -197,14 +210,14 @@ JS = r"""
     const focused = $("grid").contains(document.activeElement);
     $("grid").replaceChildren(table);
     rove(focused);
-    const rest = (number, limit) => (number > limit ? limit + " of " + number : String(number));
-    $("shown").textContent = rest(ids.length, state.rows) + " ids on " + rest(all.length, state.columns) + " paths";
+    const rest = (number, limit, word) => (number > limit ? limit + " of " : "") + plural(number, word);
+    $("shown").textContent = rest(ids.length, state.rows, "id") + " on " + rest(all.length, state.columns, "path");
     $("more-ids").hidden = ids.length <= state.rows;
     $("more-paths").hidden = all.length <= state.columns;
   }
 
   function cell(id, path, priv) {
-    const rights = held(halves(id, path)), number = weight(rights);
+    const rights = held(halves(id, path)), number = weight(rights, path);
     const made = make("td", { tabindex: "-1", "data-id": id, "data-path": path });
     let said = WORDS[number] + (number ? ", " + plural(rights.size, "privilege") : "");
     if (priv !== null) {
@@ -216,7 +229,9 @@ JS = r"""
       made.textContent = number ? SIGNS[number] + rights.size : SIGNS[0];
       if (number) made.className = CLASSES[number];
     }
-    made.setAttribute("aria-label", id + " on " + path + ": " + said);
+    const label = clean(id) + " on " + clean(path) + ": " + said;
+    made.setAttribute("aria-label", label);
+    made.title = label;
     const [of, on] = state.current || [];
     if (of === id && on === path) made.setAttribute("aria-selected", "true");
     return made;
@@ -294,7 +309,7 @@ JS = r"""
 
   function open(id, path) {
     const { found, rights, groups } = explain(id, path);
-    const row = subjects.get(id), number = weight(rights);
+    const row = subjects.get(id), number = weight(rights, path);
     state.current = [id, path];
     state.from = [id, path];
     $("grid").querySelectorAll("[aria-selected]").forEach((td) => td.removeAttribute("aria-selected"));

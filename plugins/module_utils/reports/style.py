@@ -67,6 +67,15 @@ th { text-align: left; font-weight: 600; color: var(--soft); font-size: 13px; }
 th, td { padding: 8px 12px 8px 0; vertical-align: top; border-bottom: 1px solid var(--line); }
 tbody th { color: var(--ink); font-size: 14px; font-weight: 400; }
 td p { margin: 0 0 4px; }
+.rule { color: var(--soft); }
+.rule, nav a { text-decoration: none; }
+.rule:hover, nav a:hover { text-decoration: underline; }
+nav ul { display: flex; flex-wrap: wrap; gap: 4px 20px; padding: 0; margin: 16px 0 0; list-style: none;
+  font-size: 14px; }
+.changes { padding: 0; list-style: none; max-width: 110ch; }
+.changes li { display: grid; grid-template-columns: 62px minmax(0, 1fr); gap: 10px; align-items: start;
+  margin: 0 0 8px; }
+.changes p { margin: 0; color: var(--soft); }
 .findings td:nth-child(2) { width: 26%; } .findings td:first-child { width: 1%; padding-right: 16px; }
 .fix { color: var(--soft); }
 .fix::before { content: "To do: "; font-weight: 600; }
@@ -102,7 +111,7 @@ button:hover { border-color: var(--soft); }
 .read { background: var(--read); color: var(--read-ink) !important; }
 .change { background: var(--change); color: var(--change-ink) !important; }
 .give { background: var(--give); color: var(--give-ink) !important; }
-.legend { display: flex; flex-wrap: wrap; gap: 6px 20px; padding: 0; margin: 10px 0 0; list-style: none;
+.legend { display: flex; flex-wrap: wrap; gap: 6px 20px; padding: 0; margin: 0 0 14px; list-style: none;
   font-size: 13px;
   color: var(--soft); }
 .legend i { display: inline-block; min-width: 30px; text-align: center; border-radius: 4px; font-style: normal;
@@ -142,7 +151,18 @@ footer { padding: 24px; color: var(--soft); font-size: 13px; }
 .js .needs-script { display: block; }
 .js span.needs-script { display: inline; }
 .js .tools.needs-script { display: flex; }
-.still td:nth-child(-n+3) { white-space: nowrap; }
+.still td:nth-child(3) { white-space: nowrap; }
+@media (max-width: 640px) {
+  header, main, footer { padding-left: 16px; padding-right: 16px; }
+  .stack thead { display: none; }
+  .stack tr, .stack td { display: block; }
+  .stack tr { padding: 10px 0; border-bottom: 1px solid var(--line); }
+  .stack td { width: auto !important; padding: 0 0 4px !important; border: 0; }
+  .stack td[data-title]::before { content: attr(data-title) ": "; color: var(--soft); }
+  .ports td:first-child { white-space: normal; }
+  .grid tbody th { max-width: 150px; }
+  .grid tbody th.token { padding-left: 20px; }
+}
 @media print {
   :root { color-scheme: light;
     --paper: #fff; --sheet: #fff; --line: #c8ccd4; --ink: #000; --soft: #444; --link: #000;
@@ -151,7 +171,7 @@ footer { padding: 24px; color: var(--soft); font-size: 13px; }
   body { font-size: 10.5pt; }
   header, main, footer { max-width: none; padding-left: 0; padding-right: 0; }
   header { padding-top: 0; }
-  .tools, .more, .skip, .js .needs-script { display: none !important; }
+  .tools, .more, .skip, nav, .js .needs-script { display: none !important; }
   .js .still { display: block; }
   .badge, .tag { border: 1px solid; }
   .tiles { grid-template-columns: repeat(auto-fit, minmax(90px, 1fr)); }

@@ -9,7 +9,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.whatif import r
 from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import Audit
 from ansible_collections.homelab.pve.plugins.module_utils.reports import render
 from ansible_collections.homelab.pve.plugins.module_utils.reports.markdown import code, text
-from ansible_collections.homelab.pve.tests.unit.reports.world import NASTY, clean_audit, hostile, large, ordinary
+from ansible_collections.homelab.pve.tests.unit.reports.world import NASTY, clean_audit, grant, hostile, large, ordinary
 
 
 def told(audit: Audit, fail_on: str = "error", cluster: str = "pve.example") -> str:
@@ -22,6 +22,9 @@ def test_the_first_lines_say_how_it_ended() -> None:
     assert told(ordinary(), "never").startswith("## ⚠️ Audit of `pve.example`: incomplete\n")
     assert told(clean_audit()).startswith("## ✅ Audit of `pve.example`: pass\n")
     assert "No findings." in told(clean_audit())
+    assert "**2 findings have to be put right.** 2 errors" in told(ordinary())
+    assert "**Nothing that was found makes the audit fail.** 2 errors" in told(replace(ordinary(), gaps=()), "never")
+    assert "**Everything is as the policy says.** No findings" in told(clean_audit())
 
 
 def test_all_parts_are_there() -> None:
@@ -39,12 +42,33 @@ def test_all_parts_are_there() -> None:
         assert part in shown
 
 
+def test_who_would_gain_and_lose_comes_first() -> None:
+    shown = told(ordinary())
+    assert "**By applying the policy, 1 id would gain rights and 1 id would lose rights.**" in shown
+    assert shown.index("### Who would gain") < shown.index("### Who would lose") < shown.index("### To be put right")
+    audit = ordinary()
+    after = grant(audit.observed.state, "joe@pve", "/nodes", "Administrator")
+    audit = replace(audit, rights=rights_between(audit.observed.access, audit.observed.state, after))
+    assert "* joe@pve gains all privileges on /nodes and below\n" in told(audit)
+    after = grant(audit.observed.state, "joe@pve", "/access", "PVEUserAdmin")
+    audit = replace(audit, rights=rights_between(audit.observed.access, audit.observed.state, after))
+    assert "* joe@pve gains User.Modify, Group.Allocate, Realm.AllocateUser on /access and below\n" in told(audit)
+
+
+def test_no_text_looks_like_another() -> None:
+    for said in ("joe\u202eevp@", "j\u200boe", "j\u2066oe", "a\u2028b"):
+        assert text(said) in ("joe\ufffdevp@", "j\ufffdoe", "a\ufffdb")
+
+
 def test_it_fits_into_a_comment() -> None:
     audit = large(users=50, tokens=50, entries=200, guests=50)
-    assert "And 2950 more findings." in told(audit)
+    assert "And 950 more findings." in told(audit)
+    assert "And 1950 more findings." in told(audit)
     long = replace(audit, findings=tuple(replace(one, message=NASTY * 20, fix=NASTY * 20) for one in audit.findings))
     assert len(told(long)) < 65_000
     assert told(long).endswith("There is more, which does not fit here.\n")
+    others = replace(long, findings=tuple(replace(one, level="info") for one in long.findings))
+    assert told(others).endswith("\n\n</details>\n\nThere is more, which does not fit here.\n")
 
 
 @pytest.mark.parametrize("said", ["a`b", "`", "``", "`a``b`", "a|b", ""])
@@ -85,10 +109,11 @@ def test_what_people_wrote_does_nothing() -> None:
     assert not {"link_open", "image", "em_open"} & {child.type for child in inline}
     assert {child.content for child in inline if child.type == "html_inline"} <= {"<br>", "<!-- -->"}
     blocks = {token.content.strip() for token in tokens if token.type == "html_block"}
-    assert blocks == {"<details><summary>1 finding excepted</summary>", "</details>"}
+    titles = ("1 finding excepted", "2 findings that the audit does not fail on")
+    assert blocks == {*(f"<details><summary>{title}</summary>" for title in titles), "</details>"}
     rows = [token for token in tokens if token.type == "tr_open"]
     cells = [token for token in tokens if token.type in ("td_open", "th_open")]
-    assert (len(rows), len(cells)) == (4, 12)
+    assert (len(rows), len(cells)) == (5, 15)
 
 
 def test_what_is_not_known_about_rights_is_said() -> None:

@@ -12,7 +12,9 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from ansible_collections.homelab.pve.plugins.module_utils.access.model import Token
+from ansible_collections.homelab.pve.plugins.module_utils.access.giving import gives as gives_rights
+from ansible_collections.homelab.pve.plugins.module_utils.access.model import Role, Token
+from ansible_collections.homelab.pve.plugins.module_utils.access.permissions import Evaluator
 from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import Audit
 from ansible_collections.homelab.pve.plugins.module_utils.reports import render
 from ansible_collections.homelab.pve.tests.unit.reports.world import (
@@ -20,11 +22,13 @@ from ansible_collections.homelab.pve.tests.unit.reports.world import (
     NASTY,
     NOW,
     clean_audit,
+    grant,
     hostile,
     large,
     observed,
     ordinary,
     ordinary_state,
+    role,
 )
 
 VOID = {"meta", "br", "input", "line", "circle"}
@@ -145,6 +149,28 @@ def test_it_says_what_counts_without_its_script() -> None:
         assert part in said
     assert "None." in Page(page(clean_audit())).text
     assert "The firewall was not read." in Page(page(replace(ordinary(), observed=observed(ordinary_state())))).text
+
+
+def test_who_gives_rights_is_told_where_he_does() -> None:
+    state = ordinary_state()
+    for path, name, gives in (
+        ("/", "PVEUserAdmin", True),
+        ("/access", "PVEUserAdmin", True),
+        ("/access/groups/ops", "PVEUserAdmin", True),
+        ("/vms", "PVEUserAdmin", False),
+        ("/vms", "Administrator", True),
+        ("/access", "Modifier", True),
+        ("/nodes", "Modifier", False),
+        ("/vms", "PVEAuditor", False),
+    ):
+        roles = {
+            **state.roles,
+            "PVEUserAdmin": role("PVEUserAdmin"),
+            "Modifier": Role("Modifier", frozenset({"Sys.Modify"})),
+        }
+        given = grant(replace(state, roles=roles), "eve@pve", path, name)
+        held = Evaluator(given).privileges("eve@pve", path)
+        assert gives_rights(path, held) is gives, f"{name} on {path}"
 
 
 def test_it_says_where_rights_may_be_others_than_are_shown() -> None:
