@@ -10,11 +10,18 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
-from ansible_collections.homelab.pve.plugins.module_utils.access.document import Document
+from ansible_collections.homelab.pve.plugins.module_utils.access.document import (
+    AclSpec,
+    Document,
+    GroupSpec,
+    Scope,
+    UserSpec,
+)
 from ansible_collections.homelab.pve.plugins.module_utils.access.ghosts import MARK, ghosts, purge
 from ansible_collections.homelab.pve.plugins.module_utils.access.guard import refused_steps
 from ansible_collections.homelab.pve.plugins.module_utils.access.model import AccessState, Principal
 from ansible_collections.homelab.pve.plugins.module_utils.access.observe import View, observe, user_is_usable
+from ansible_collections.homelab.pve.plugins.module_utils.access.plan import plan_access
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, PveError
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
@@ -130,6 +137,68 @@ def test_who_may_not_is_told_before_anything_is_done(client: Client) -> None:
     said = " ".join(refused_steps(steps, replace(view, caller="joe@pve"), view.state))
     assert "Realm.AllocateUser on /access/realm/nowhere" in said
     assert "Group.Allocate on /access/groups" in said
+
+
+DECLARED = (
+    AclSpec(("/vms",), (Principal("group", "ops"),), ("PVEAuditor",)),
+    AclSpec(("/",), (Principal("user", "joe@pve"),), ("PVEAuditor",)),
+)
+ADMIN = (AclSpec(("/",), (Principal("user", "gone@pve"),), ("Administrator",), state="absent"),)
+EXCLUSIVE = Document(acls=DECLARED, exclusive=(Scope("acls", ("*",)),))
+
+
+def changes(client: Client, wanted: Document) -> tuple[Change, ...]:
+    """Make what a document means of the cluster, and return the changes that took."""
+    plan = plan_access(seen(client), wanted)
+    for change in plan.changes:
+        perform(client, change)
+    return plan.changes
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        (EXCLUSIVE, "group gone (Administrator on /), user gone@nowhere (Administrator on /), user gone@pam"),
+        (Document(acls=ADMIN), "user gone@pve (Administrator on /)"),
+    ],
+    ids=["an exclusive scope", "declared to be absent"],
+)
+def test_what_pve_refuses_to_delete_is_not_planned_and_told_with_the_cure(
+    client: Client, wanted: Document, told: str
+) -> None:
+    plan = plan_access(seen(client), wanted)
+    assert plan.changes == ()
+    (said,) = plan.warnings
+    assert told in said
+    assert "purge_ghosts: true" in said
+    changes(client, replace(wanted, purge_ghosts=True))
+    assert not ghosts(seen(client).state, seen(client).complete)
+    again = plan_access(seen(client), wanted)
+    assert (again.changes, again.warnings) == ((), ())
+
+
+@pytest.mark.parametrize("wanted", [EXCLUSIVE, Document(acls=ADMIN)], ids=["an exclusive scope", "declared absent"])
+def test_nobody_is_made_who_has_for_a_moment_what_is_to_go(client: Client, wanted: Document) -> None:
+    wanted = replace(wanted, users=(UserSpec("gone@pve"),))
+    with pytest.raises(OptionError, match=r"earlier one are to go.*Administrator on /") as caught:
+        plan_access(seen(client), wanted)
+    assert "purge_ghosts: true" in str(caught.value)
+    changes(client, replace(wanted, purge_ghosts=True))
+    state = seen(client).state
+    assert "gone@pve" in state.users
+    assert Principal("user", "gone@pve") not in state.acl
+    assert changes(client, wanted) == ()
+
+
+def test_a_group_is_made_and_its_old_entries_go_before_anybody_is_in_it(client: Client) -> None:
+    client.send("POST", "/access/users", {"userid": "ann@pve"})
+    wanted = replace(EXCLUSIVE, groups=(GroupSpec("gone"),), users=(UserSpec("ann@pve", groups=frozenset({"gone"})),))
+    assert [(change.kind, change.action) for change in changes(client, wanted)] == [
+        ("group", "create"),
+        ("acl", "delete"),
+        ("user", "update"),
+    ]
+    assert changes(client, wanted) == ()
 
 
 @pytest.mark.parametrize("hidden", ["users", "groups", "acl"])

@@ -18,6 +18,8 @@ from .steps import Step
 
 # Who made the user or group that goes again, for whoever sees it, and for the next run where this one ends half-way.
 MARK = "homelab.pve: made to be deleted, with the ACL entries of an earlier one"
+# What to do about them.
+CURE = "Have homelab.pve.pve_access take them away, with purge_ghosts: true."
 _NOTE = "only to take away the ACL entries of an earlier one"
 
 

@@ -370,10 +370,13 @@ def _batches(
 def _goes_by_itself(entry: Entry, before: AccessState, target: AccessState) -> bool:
     """Tell whether PVE drops the entry together with its role, its principal or its pool."""
     kind, name = entry.principal
-    there = {"user": target.users, "group": target.groups, "token": target.tokens}[kind]
+    return name not in getattr(target, f"{kind}s") or goes_with_role_or_pool(entry, before, target)
+
+
+def goes_with_role_or_pool(entry: Entry, before: AccessState, target: AccessState) -> bool:
+    """Tell whether PVE drops the entry because its role or its pool is deleted."""
     pool = entry.path.split("/")[2] if entry.path.startswith("/pool/") else None
-    pool_goes = pool in before.pools and pool not in target.pools
-    return entry.role not in target.roles or name not in there or pool_goes
+    return entry.role not in target.roles or (pool in before.pools and pool not in target.pools)
 
 
 def _acl_params(path: str, roles: Iterable[str], principals: Iterable[Principal]) -> Fields:
@@ -415,7 +418,12 @@ def _revoke_step(before: AccessState, path: str, roles: tuple[str, ...], princip
     old = {_shown(entry.principal, entry.role): _flag(bool(before.propagate(entry))) for entry in entries}
     call = Call("PUT", "/access/acl", {**_acl_params(path, roles, principals), "delete": True})
     change = Change("acl", path, "delete", old, None, call)
-    return Step(change, lambda state: state.revoke(entries), lambda _state: principals)
+    return Step(
+        change,
+        lambda state: state.revoke(entries),
+        lambda _state: principals,
+        lambda state: all(_exists(state, principal) for principal in principals),
+    )
 
 
 def _exists(state: AccessState, principal: Principal) -> bool:

@@ -12,13 +12,16 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ..client.errors import OptionError
+from ..wording import some_of
 from . import paths, releases
 from .births import DEAD, MISSING, to_restore
 from .document import AclSpec, Document, GroupSpec, PoolSpec, RoleSpec, TokenSpec, UserSpec
 from .expiry import Expiry
+from .ghosts import CURE, ghosts
 from .model import NO_ACCESS, ROOT, AccessState, Entry, Group, Pool, Principal, Role, Token, User, is_token, owner_of
 from .observe import View
 from .permissions import Evaluator, unnamed_below
+from .steps import goes_with_role_or_pool
 
 # What a refusal comes from: what the document says, what is there now, or a list that the caller does not see in full.
 POLICY, STATE, UNSEEN = "policy", "state", "unseen"
@@ -87,6 +90,7 @@ def make_target(view: View, wanted: Document) -> Target:
     # otherwise may be gone tomorrow.
     target.for_owners = {entry for acl in wanted.acls for entry in _owners_entries(acl)}
     _exclusive(target, view, wanted)
+    _leave_ghosts(target, view)
     _refuse_self_contradiction(target)
     for acl in wanted.acls:
         if acl.grant_user and acl.state == "present":
@@ -577,6 +581,40 @@ def _protected(target: Target, view: View, wanted: Document, name: str, entry: E
         target.kept.append(what)
         return True
     return False
+
+
+# -- entries of users and groups that are gone ------------------------------------------------------------------------
+
+
+def _leave_ghosts(target: Target, view: View) -> None:
+    """Leave the entries of users and groups that are gone, and say so: PVE refuses to delete them by themselves."""
+    left: list[str] = []
+    for principal, at_paths in ghosts(view.state, view.complete).items():
+        kind, name = principal
+        entries = [Entry(path, principal, role) for path, roles in at_paths.items() for role in roles]
+        going = {
+            entry: at_paths[entry.path][entry.role]
+            for entry in entries
+            if target.state.propagate(entry) is None and not goes_with_role_or_pool(entry, target.base, target.state)
+        }
+        # A group is made without members, and its entries go before anybody is in it.
+        if not going or name in getattr(target.base, f"{kind}s") or (kind == "group" and name in target.state.groups):
+            continue
+        told = ", ".join(sorted(f"{entry.role} on {entry.path}" for entry in going))
+        if kind == "user" and name in target.state.users:
+            target.refuse(
+                f"User {name} is to be made, and ACL entries of an earlier one are to go: {told}. PVE deletes them "
+                "only when he is there, and then he has them.",
+                CURE,
+                about=f"user {name}",
+                cause=STATE,
+            )
+            continue
+        target.state = target.state.grant(going)
+        left.append(f"{kind} {name} ({told})")
+    if left:
+        told = some_of(left)
+        target.warnings.append(f"ACL entries of what is gone stay, as PVE refuses to delete them: {told}. {CURE}")
 
 
 def _warn_of_ghosts(target: Target) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...access.document import Document
+from ...access.ghosts import ghosts
 from ...access.model import AccessState, Entry, is_token, owner_of
 from ...access.observe import View
 from ...access.paths import ancestors
@@ -30,7 +31,7 @@ def judge_access(observed: Observed, document: Document, judgement: Judgement) -
     """Write down all differences, and return the state that the document means."""
     # Where secrets are kept is for those who apply the policy.
     tokens = tuple(replace(spec, return_secret=True) for spec in document.tokens)
-    wanted = replace(document, tokens=tokens)
+    wanted = replace(document, tokens=tokens).for_release(observed.access.release)
     target = make_target(observed.access, wanted)
     _Drift(observed.access, wanted, target, judgement).run()
     return target.state
@@ -195,8 +196,11 @@ class _Drift:
         before, after = dict(self.before.entries()), dict(self.after.entries())
         for entry in sorted(after.keys() - before.keys()):
             self._missing_entry(entry, after[entry])
+        # The rule `ghosts` tells of the entries of what is gone.
+        gone = ghosts(self.before, self.view.complete)
         for entry in sorted(before.keys() - after.keys()):
-            self._unexpected_entry(entry, before[entry])
+            if entry.principal not in gone:
+                self._unexpected_entry(entry, before[entry])
         for entry in sorted(before.keys() & after.keys()):
             if before[entry] != after[entry]:
                 subject, said = _told_entry(entry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from ...access.ghosts import ghosts
+from ...access.ghosts import CURE, ghosts
 from ...access.model import Principal
 from ...access.paths import guest_of
 from .subjects import Case, called, entries_text, whose
@@ -37,8 +37,7 @@ def _ghost(case: Case, principal: Principal, paths: Mapping[str, Mapping[str, bo
         f"There is no {whose(principal)} any more, but ACL entries that name it: whoever gets that name has them.",
         expected=[],
         found=entries_text(paths),
-        fix="Have homelab.pve.pve_access take them away, with purge_ghosts: true. PVE refuses to delete them by "
-        "themselves.",
+        fix=f"{CURE} PVE refuses to delete them by themselves.",
     )
 
 
