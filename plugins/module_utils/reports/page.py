@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import islice
@@ -15,6 +16,7 @@ from typing import Any
 
 from ..firewall.exposure import Exposure, Span
 from ..firewall.guard import NOT_SEEN
+from ..policy.assertions import Outcome
 from ..policy.findings import LEVELS, Finding
 from .report import LEVEL_WORDS, MOST_PRIVILEGES, NodeReach, Report, Would, clean, day, plural
 from .rights import data, standing
@@ -69,6 +71,15 @@ def _body(report: Report) -> Iterator[str]:
     yield from made.values()
     yield "</main>"
     yield f"<footer>Made by homelab.pve from what {_code(report.caller)} could see at {report.time}.</footer>"
+
+
+def _table(titles: Iterable[str], rows: Iterable[str], kind: str = "") -> str:
+    head = "".join(f'<th scope="col">{title}</th>' for title in titles)
+    return (
+        f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>\n'
+        + "\n".join(rows)
+        + "\n</tbody></table></div>"
+    )
 
 
 def _section(part: str, title: str, content: Sequence[str]) -> str:
@@ -133,23 +144,23 @@ def _findings(report: Report) -> Iterator[str]:
         if any(finding.level == level for finding in findings)
     )
     yield f' <span id="found" class="soft" role="status" data-all="{len(findings)}"></span></div>'
-    yield '<div class="scroll"><table class="findings stack">'
-    yield '<thead><tr><th scope="col">Level</th><th scope="col">About</th><th scope="col">What</th></tr></thead><tbody>'
-    yield from (_row(finding) for finding in findings[:_MOST_FINDINGS])
-    yield f"</tbody></table></div>{_rest(len(findings), _MOST_FINDINGS, 'finding')}"
+    rows = [_row(finding) for finding in findings[:_MOST_FINDINGS]]
+    yield _table(("Level", "About", "What"), rows, "findings stack")
+    yield _rest(len(findings), _MOST_FINDINGS, "finding")
 
 
 def _row(finding: Finding) -> str:
-    about = "<br>".join(_code(part) for part in (finding.subject, finding.path) if part)
     fix = f'<p class="fix">{_text(finding.fix)}</p>' if finding.fix else ""
     return (
         f'<tr data-level="{finding.level}"><td>{_tag(finding.level, finding.level)}</td>'
-        f"<td>{about}<p>{_rule_link(finding)}</p></td><td><p>{_text(finding.message)}</p>{fix}</td></tr>"
+        f"<td>{_about(finding)}</td><td><p>{_text(finding.message)}</p>{fix}</td></tr>"
     )
 
 
-def _rule_link(finding: Finding) -> str:
-    return f'<a class="rule" href="#rule-{_text(finding.rule)}">{_text(finding.rule)}</a>'
+def _about(finding: Finding) -> str:
+    """Return whom and what a finding is about, and the rule, from which it is one step to why that matters."""
+    about = "<br>".join(_code(part) for part in (finding.subject, finding.path) if part)
+    return f'{about}<p><a class="rule" href="#rule-{_text(finding.rule)}">{_text(finding.rule)}</a></p>'
 
 
 def _rest(number: int, shown: int, word: str) -> str:
@@ -200,16 +211,19 @@ def _assertions(report: Report) -> Iterator[str]:
     outcomes = report.audit.outcomes
     if not outcomes:
         return
-    yield '<div class="scroll"><table class="stack"><thead><tr><th scope="col">Outcome</th>'
-    yield '<th scope="col">Assertion</th><th scope="col">Ids</th><th scope="col">Confirmed by PVE</th></tr></thead><tbody>'
-    said = {True: "yes", False: "no", None: "not asked"}
-    for outcome in outcomes[:_MOST_LISTED]:
-        tag = _tag("good", "holds") if outcome.holds else _tag("error", "does not hold")
-        notes = "".join(f'<p class="soft">{_text(note)}</p>' for note in outcome.notes)
-        yield f"<tr><td>{tag}</td><td>{_code(outcome.assertion)}{notes}</td>"
-        yield f'<td data-title="Ids">{len(outcome.subjects)}</td>'
-        yield f'<td data-title="Confirmed by PVE">{said[outcome.confirmed]}</td></tr>'
-    yield f"</tbody></table></div>{_rest(len(outcomes), _MOST_LISTED, 'assertion')}"
+    rows = [_outcome(outcome) for outcome in outcomes[:_MOST_LISTED]]
+    yield _table(("Outcome", "Assertion", "Ids", "Confirmed by PVE"), rows, "stack")
+    yield _rest(len(outcomes), _MOST_LISTED, "assertion")
+
+
+def _outcome(outcome: Outcome) -> str:
+    tag = _tag("good", "holds") if outcome.holds else _tag("error", "does not hold")
+    notes = "".join(f'<p class="soft">{_text(note)}</p>' for note in outcome.notes)
+    confirmed = {True: "yes", False: "no", None: "not asked"}[outcome.confirmed]
+    return (
+        f"<tr><td>{tag}</td><td>{_code(outcome.assertion)}{notes}</td>"
+        f'<td data-title="Ids">{len(outcome.subjects)}</td><td data-title="Confirmed by PVE">{confirmed}</td></tr>'
+    )
 
 
 # -- rights -----------------------------------------------------------------------------------------------------------
@@ -248,14 +262,14 @@ def _who(report: Report) -> Iterator[str]:
         yield "other rights than are shown here.</p>"
     yield _MATRIX
     rows = list(islice(standing(access.state, access.release), _MOST_STANDING + 1))
-    yield '<div class="still scroll"><table><caption>What ids hold where an entry changes it, and below</caption>'
-    yield '<thead><tr><th scope="col">Id</th><th scope="col">Path</th><th scope="col">Holds</th>'
-    yield '<th scope="col">By</th></tr></thead><tbody>'
-    for row in rows[:_MOST_STANDING]:
-        yield f"<tr><td>{_code(row.subject)}</td><td>{_code(row.path)}</td><td>{row.what}</td>"
-        yield f"<td>{_text(row.by)}</td></tr>"
+    told = [
+        f"<tr><td>{_code(row.subject)}</td><td>{_code(row.path)}</td><td>{row.what}</td><td>{_text(row.by)}</td></tr>"
+        for row in rows[:_MOST_STANDING]
+    ]
+    yield '<div class="still"><p>What ids hold where an entry changes it, and below:</p>'
+    yield _table(("Id", "Path", "Holds", "By"), told)
     more = "<p>There are more, which the page shows on a screen.</p>" if len(rows) > _MOST_STANDING else ""
-    yield f"</tbody></table>{more}</div>"
+    yield f"{more}</div>"
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------
@@ -321,7 +335,11 @@ def _port(found: Exposure) -> str:
     let_in = [_span(span, found.everybody) for span in found.spans if span.open]
     kept_out = [_span(span) for span in found.spans if not span.open]
     said = f"<p>{_tag('error', 'everybody')}</p>" if found.everybody else ""
-    said += _table("Let in", let_in[:_MOST_SPANS]) if let_in else "<p>Nobody is let in for his address.</p>"
+    said += (
+        _table(("Let in", "Answer", "By"), let_in[:_MOST_SPANS])
+        if let_in
+        else "<p>Nobody is let in for his address.</p>"
+    )
     said += _folded("let in", let_in[_MOST_SPANS:])
     said += f'<p class="soft">{_text(found.local_network)}</p>' if found.local_network else ""
     return said + _folded("kept out", kept_out)
@@ -330,13 +348,8 @@ def _port(found: Exposure) -> str:
 def _folded(title: str, rows: Sequence[str]) -> str:
     if not rows:
         return ""
-    listed = _table(title.capitalize(), rows[:_MOST_LISTED]) + _rest(len(rows), _MOST_LISTED, "range")
+    listed = _table((title.capitalize(), "Answer", "By"), rows[:_MOST_LISTED]) + _rest(len(rows), _MOST_LISTED, "range")
     return f"<details><summary>{plural(len(rows), 'range')} {title}</summary>{listed}</details>"
-
-
-def _table(title: str, rows: Iterable[str]) -> str:
-    head = f'<tr><th scope="col">{title}</th><th scope="col">Answer</th><th scope="col">By</th></tr>'
-    return f'<div class="scroll"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def _span(span: Span, everybody: bool = False) -> str:
@@ -352,29 +365,29 @@ def _excepted(report: Report) -> Iterator[str]:
     excepted = report.audit.excepted
     if not excepted:
         return
-    yield '<div class="scroll"><table class="stack"><thead><tr><th scope="col">Level</th><th scope="col">About</th>'
-    yield '<th scope="col">What</th><th scope="col">Why it is borne</th></tr></thead><tbody>'
-    for finding in excepted[:_MOST_LISTED]:
-        about = "<br>".join(_code(part) for part in (finding.subject, finding.path) if part)
-        yield f"<tr><td>{_tag('off', finding.level)}</td><td>{about}<p>{_rule_link(finding)}</p></td>"
-        yield f"<td>{_text(finding.message)}</td>"
-        yield f'<td data-title="Borne, because">{_text(finding.excepted)}</td></tr>'
-    yield f"</tbody></table></div>{_rest(len(excepted), _MOST_LISTED, 'finding')}"
+    rows = [_borne(finding) for finding in excepted[:_MOST_LISTED]]
+    yield _table(("Level", "About", "What", "Why it is borne"), rows, "stack")
+    yield _rest(len(excepted), _MOST_LISTED, "finding")
+
+
+def _borne(finding: Finding) -> str:
+    return (
+        f"<tr><td>{_tag('off', finding.level)}</td><td>{_about(finding)}</td><td>{_text(finding.message)}</td>"
+        f'<td data-title="Borne, because">{_text(finding.excepted)}</td></tr>'
+    )
 
 
 def _rules(report: Report) -> Iterator[str]:
-    found: dict[str, int] = {}
-    for finding in report.audit.findings:
-        found[finding.rule] = found.get(finding.rule, 0) + 1
+    found = Counter(finding.rule for finding in report.audit.findings)
     levels = report.audit.policy.hygiene.levels
     yield f"<details><summary>{plural(len(report.checked), 'rule')}</summary>"
-    yield '<div class="scroll"><table><thead><tr><th scope="col">Rule</th><th scope="col">Level</th>'
-    yield '<th scope="col">What it finds, and why that matters</th><th scope="col">Findings</th></tr></thead><tbody>'
-    for rule in report.checked:
-        yield f'<tr id="rule-{rule.rule}"><td>{_code(rule.rule)}</td><td>{levels.get(rule.rule, rule.level)}</td>'
-        yield f'<td>{_text(rule.title)}. <span class="soft">{_text(rule.why)}</span></td>'
-        yield f"<td>{found.get(rule.rule, 0)}</td></tr>"
-    yield "</tbody></table></div></details>"
+    rows = [
+        f'<tr id="rule-{rule.rule}"><td>{_code(rule.rule)}</td><td>{levels.get(rule.rule, rule.level)}</td>'
+        f'<td>{_text(rule.title)}. <span class="soft">{_text(rule.why)}</span></td><td>{found[rule.rule]}</td></tr>'
+        for rule in report.checked
+    ]
+    yield _table(("Rule", "Level", "What it finds, and why that matters", "Findings"), rows)
+    yield "</details>"
 
 
 _PARTS: Mapping[str, tuple[str, Callable[[Report], Iterable[str]]]] = {

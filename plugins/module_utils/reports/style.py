@@ -62,7 +62,6 @@ ul { margin: 0 0 12px; padding-left: 20px; }
 .tiles .error b { color: var(--bad); } .tiles .warn b { color: var(--warn); } .tiles .info b { color: var(--info); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
-caption { text-align: left; color: var(--soft); padding: 0 0 8px; }
 th { text-align: left; font-weight: 600; color: var(--soft); font-size: 13px; }
 th, td { padding: 8px 12px 8px 0; vertical-align: top; border-bottom: 1px solid var(--line); }
 tbody th { color: var(--ink); font-size: 14px; font-weight: 400; }
