@@ -175,6 +175,7 @@ class _Judge:
             f"The assertion '{assertion}' speaks of {nothing}.",
             expected=assertion.path if path else assertion.subject,
             fix=f"Correct the {'path' if path else 'subject'}, or take the assertion out.",
+            apart=str(assertion),
         )
 
     # -- what is wrong -------------------------------------------------------------------------------------------------
@@ -269,6 +270,7 @@ class _Judge:
             found=sorted(self.evaluator.privileges(subject, path)),
             fix=" ".join(part for part in fixes if part) + " Or correct the assertion.",
             level=assertion.level,
+            apart=str(assertion),
         )
 
     def _fix_of_more(self, subject: str, path: str, more: frozenset[str]) -> str:

@@ -111,6 +111,7 @@ def audit(
             exemption.path if exemption.path != "*" else "",
             f"The exception '{exemption}' ({exemption.reason}) is over, and what it excepted is still there.",
             fix="Put it right, or give the exception another end.",
+            apart=exemption.reason,
         )
     for exemption in unused:
         of_exceptions.find(
@@ -119,6 +120,7 @@ def audit(
             exemption.path if exemption.path != "*" else "",
             f"The exception '{exemption}' ({exemption.reason}) covers nothing.",
             fix="Take it out of the policy.",
+            apart=exemption.reason,
         )
     return Audit(
         policy,

@@ -22,7 +22,8 @@ class Finding:
 
     ``rule`` is an id of the catalogue. ``subject`` names whom or what it is about (``token joe@pve!ci``, ``role Ops``,
     ``cluster``), ``path`` the ACL path, or for the firewall what of the place it is about (``rule admins-ssh``).
-    ``expected`` and ``found`` are plain data, None where there is nothing.
+    ``expected`` and ``found`` are plain data, None where there is nothing. ``apart`` tells it from other findings of
+    the rule about the same subject and path, by what does not change with time: a role, an assertion.
     """
 
     rule: str
@@ -35,11 +36,12 @@ class Finding:
     fix: str = ""
     # Why it is excepted; empty for those that count.
     excepted: str = ""
+    apart: str = ""
 
     @property
     def fingerprint(self) -> str:
         """Return what stays the same from run to run, for services that track findings."""
-        told = json.dumps([self.rule, self.subject, self.path])
+        told = json.dumps([self.rule, self.subject, self.path, self.apart])
         return hashlib.sha256(told.encode("utf-8")).hexdigest()[:32]
 
     def as_data(self) -> dict[str, Any]:
@@ -121,11 +123,12 @@ class Judgement:
         found: Any = None,
         fix: str = "",
         level: str | None = None,
+        apart: str = "",
     ) -> None:
-        """Write down a finding; ``level`` is that of the rule unless it is given."""
+        """Write down a finding (see ``Finding``); ``level`` is that of the rule unless it is given."""
         level = level or self.levels[rule]
         if level != IGNORE:
-            self.findings.append(Finding(rule, level, subject, path, message, expected, found, fix))
+            self.findings.append(Finding(rule, level, subject, path, message, expected, found, fix, apart=apart))
 
     def gap(self, what: str, reason: str, fix: str = "") -> None:
         """Write down, once, what could not be judged."""

@@ -117,6 +117,24 @@ def test_what_is_as_declared() -> None:
     assert judgement.notes == ["Not declared, and left alone all the same: ann@pve."]
 
 
+def test_entries_of_those_who_are_gone_are_told_by_their_own_rule() -> None:
+    gone = (EVE, Principal("group", "gone"))
+    state = as_declared().grant({key: flag for who in gone for key, flag in entry(who, "/vms", "PVEAdmin").items()})
+    assert judged(state, document()).findings == []
+    state = state.put("users", EVE.name, User(EVE.name))
+    assert told(judged(state, document()).findings) == [(UNEXPECTED, "user eve@pve", "")]
+
+
+def test_each_finding_is_known_again_and_told_from_others() -> None:
+    """Two roles on one path are two findings; what changes from day to day does not make another one of any."""
+    strange = as_declared().grant({**entry(OPS, "/vms/1", "PVEAdmin"), **entry(OPS, "/vms/1", "PVEVMUser")})
+    strange = strange.drop("tokens", next(iter(strange.tokens)))
+    first, second = (judged(strange, document(), now=now).findings for now in (1000.0, 900_000.0))
+    assert len({one.fingerprint for one in first}) == len(first) > 2
+    assert [one.expected for one in first] != [one.expected for one in second]
+    assert [one.fingerprint for one in first] == [one.fingerprint for one in second]
+
+
 def put(kind: str, name: str, value: Any) -> Change:
     return lambda state: state.put(kind, name, value)
 

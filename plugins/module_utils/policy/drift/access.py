@@ -212,6 +212,7 @@ class _Drift:
                     said,
                     {"role": entry.role, **found},
                     {"role": entry.role, **expected},
+                    apart=entry.role,
                 )
 
     def _missing_entry(self, entry: Entry, propagate: bool) -> None:
@@ -229,7 +230,7 @@ class _Drift:
         elif "acl" in self.view.complete:
             told = {"role": entry.role, "propagate": propagate}
             also = self._obstacle(subject, path=entry.path)
-            tell_missing(self.judgement, subject, entry.path, said, told, also)
+            tell_missing(self.judgement, subject, entry.path, said, told, also, apart=entry.role)
 
     def _unexpected_entry(self, entry: Entry, propagate: bool) -> None:
         owner = _only_in(self.before, self.after, entry)
@@ -238,7 +239,8 @@ class _Drift:
             return
         subject, said = _told_entry(entry)
         told = {"role": entry.role, "propagate": propagate}
-        tell_unexpected(self.judgement, subject, entry.path, said, told, absent=entry in self.absent)
+        absent = entry in self.absent
+        tell_unexpected(self.judgement, subject, entry.path, said, told, absent=absent, apart=entry.role)
 
 
 def _only_in(state: AccessState, other: AccessState, entry: Entry) -> Thing | None:

@@ -13,7 +13,9 @@ APPLY = "Apply the policy with homelab.pve.site"
 Fields = Mapping[str, Any]
 
 
-def tell_missing(judgement: Judgement, subject: str, path: str, what: str, expected: Any, also: str = "") -> None:
+def tell_missing(
+    judgement: Judgement, subject: str, path: str, what: str, expected: Any, also: str = "", *, apart: str = ""
+) -> None:
     """Write down that something declared is not there; ``also`` is what else there is to know for putting it right."""
     judgement.find(
         MISSING,
@@ -22,11 +24,20 @@ def tell_missing(judgement: Judgement, subject: str, path: str, what: str, expec
         f"{capital(what)} is declared, and not there.",
         expected=expected,
         fix=_sentences(f"{APPLY} to make it, or take it out of the policy.", also),
+        apart=apart,
     )
 
 
 def tell_unexpected(
-    judgement: Judgement, subject: str, path: str, what: str, found: Any, *, absent: bool = False, also: str = ""
+    judgement: Judgement,
+    subject: str,
+    path: str,
+    what: str,
+    found: Any,
+    *,
+    absent: bool = False,
+    also: str = "",
+    apart: str = "",
 ) -> None:
     """Write down that something is there that is not declared, or (``absent``) that is declared not to be there."""
     if absent:
@@ -35,7 +46,7 @@ def tell_unexpected(
     else:
         said = f"{capital(what)} is there, and is not declared, where only what is declared may be."
         fix = f"{APPLY} to take it away, or declare it."
-    judgement.find(UNEXPECTED, subject, path, said, found=found, fix=_sentences(fix, also))
+    judgement.find(UNEXPECTED, subject, path, said, found=found, fix=_sentences(fix, also), apart=apart)
 
 
 def tell_open(judgement: Judgement, subject: str, path: str, what: str, found: Fields) -> None:
@@ -57,7 +68,15 @@ def told_fields(fields: Fields) -> str:
 
 
 def tell_different(
-    judgement: Judgement, subject: str, path: str, what: str, found: Fields, expected: Fields, also: str = ""
+    judgement: Judgement,
+    subject: str,
+    path: str,
+    what: str,
+    found: Fields,
+    expected: Fields,
+    also: str = "",
+    *,
+    apart: str = "",
 ) -> None:
     """Write down in which fields something differs (see ``differing``)."""
     judgement.find(
@@ -68,6 +87,7 @@ def tell_different(
         expected=dict(expected),
         found=dict(found),
         fix=_sentences(f"{APPLY} to change it back, or declare it as it is.", also),
+        apart=apart,
     )
 
 
