@@ -1,7 +1,7 @@
 """Well-known applications, and what each of them asks of PVE: data, read out of their own sources or manuals.
 
-``{kind}`` stands for qemu and lxc. What an application asks only where somebody turns it on, and what would take rights
-far beyond reading, is left out; ``without`` says so.
+``{kind}`` stands for qemu and lxc. What an application asks only where somebody turns it on is left out; ``without``
+says so. What it always asks is there, even where PVE opens that only to those who may change it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..access.releases import Release
-from ..endpoints.checks import Check, fields, fill, parse_check
+from ..endpoints.checks import Check, Values, fields, fill
 from ..endpoints.reads import reads
 from ..endpoints.writes import MEASURED, Write, writes
 from ..least.parse import Endpoint
@@ -53,33 +53,29 @@ class Question:
         return f"{self.method} {self.path}"
 
 
-# (path, check, guarded): reads that stand for what a privilege opens. A log is not read, only asked for: a read with
-# an undeclared parameter tells as much, costs the node nothing and brings nobody's log lines here. The datacenter's
+# Reads that stand for what a privilege opens, each with whether it is only asked for. A log is not read: a read with an
+# undeclared parameter tells as much, costs the node nothing and brings nobody's log lines here. The datacenter's
 # firewall options are read: there, PVE takes any parameter.
-_READS: tuple[tuple[str, str, bool], ...] = (
-    ("/cluster/status", "/ Sys.Audit", False),
-    ("/cluster/ha/resources", "/ Sys.Audit", True),
-    ("/cluster/firewall/options", "/ Sys.Audit", False),
-    ("/nodes/{node}/status", "/nodes/{node} Sys.Audit", False),
-    ("/nodes/{node}/report", "/nodes/{node} Sys.Audit", True),
-    ("/nodes/{node}/firewall/options", "/nodes/{node} Sys.Audit", True),
-    ("/nodes/{node}/syslog", "/nodes/{node} Sys.Syslog", True),
-    ("/nodes/{node}/{kind}/{vmid}/status/current", "/vms/{vmid} VM.Audit", False),
-    ("/nodes/{node}/{kind}/{vmid}/config", "/vms/{vmid} VM.Audit", False),
-    ("/nodes/{node}/{kind}/{vmid}/firewall/options", "/vms/{vmid} VM.Audit", True),
-    ("/nodes/{node}/{kind}/{vmid}/firewall/log", "/vms/{vmid} VM.Console", True),
-    (
-        "/nodes/{storage_node}/storage/{storage}/status",
-        "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace",
-        False,
-    ),
-    ("/storage/{storage}", "/storage/{storage} Datastore.Allocate", True),
-    ("/pools/{poolid}", "/pool/{poolid} Pool.Audit", False),
-    ("/access/users/{userid}", "/access/groups Sys.Audit|User.Modify", False),
-    ("/access/groups/{groupid}", "/access/groups Sys.Audit|Group.Allocate", True),
-    ("/access/domains/{realm}", "/access/realm Sys.Audit|Realm.Allocate", True),
-    ("/access/users/{userid}/token", "/access/groups User.Modify", True),
-)
+_READS: Mapping[str, bool] = {
+    "/cluster/status": False,
+    "/cluster/ha/resources": True,
+    "/cluster/firewall/options": False,
+    "/nodes/{node}/status": False,
+    "/nodes/{node}/report": True,
+    "/nodes/{node}/firewall/options": True,
+    "/nodes/{node}/syslog": True,
+    "/nodes/{node}/{kind}/{vmid}/status/current": False,
+    "/nodes/{node}/{kind}/{vmid}/config": False,
+    "/nodes/{node}/{kind}/{vmid}/firewall/options": True,
+    "/nodes/{node}/{kind}/{vmid}/firewall/log": True,
+    "/nodes/{node}/storage/{storage}/status": False,
+    "/storage/{storage}": True,
+    "/pools/{poolid}": False,
+    "/access/users/{userid}": False,
+    "/access/groups/{groupid}": True,
+    "/access/domains/{realm}": True,
+    "/access/users/{userid}/token": True,
+}
 
 # Each of them answers 200 to everybody; see ``judge.py`` for what a row stands for.
 _LISTS: tuple[str, ...] = (
@@ -102,9 +98,11 @@ _LIST_PARAMS = {"/access/users": {"full": "1"}}
 def plan_reads(reader: Reader, objects: Objects, release: Release) -> list[Question]:
     """Return the reads: of the reader's own objects, and of objects that are not its own."""
     found: dict[str, Question] = {}
-    for path, text, guarded in _READS:
-        check = parse_check(text, release)
-        for values, real in _value_sets(path, reader, objects):
+    checks = {read.path: read.check for read in reads(release)}
+    for template, guarded in _READS.items():
+        for values, real in _value_sets(template, reader, objects):
+            path = template.replace("{kind}", values["kind"])
+            check = checks[path]
             filled = check.for_path(values)
             expected = filled.satisfied(reader.held)
             if expected and not (real or guarded):
@@ -116,19 +114,25 @@ def plan_reads(reader: Reader, objects: Objects, release: Release) -> list[Quest
     return list(found.values())
 
 
-def _value_sets(path: str, reader: Reader, objects: Objects) -> Iterator[tuple[Mapping[str, str], bool]]:
+def _value_sets(path: str, reader: Reader, objects: Objects) -> Iterator[tuple[Values, bool]]:
     """Yield ids to fill into a path, and whether they stand for something that exists."""
     named = set(fields(path))
     if "kind" in named:
         for kind, values in objects.guests.items():
             yield values, kind in objects.real
     else:
-        storage_node = {"storage_node": objects.own.get("storage_node", objects.own["node"])}
         # A user, a realm and a node are always there to ask about.
-        yield {**storage_node, **objects.own}, named - {"storage_node"} <= objects.real
+        yield _on_its_node(path, objects.own), named - ({"node"} if "storage" in named else set()) <= objects.real
     nowhere = strangers(reader)
     if "vmid" in named:
         yield {**nowhere, "node": objects.own["node"], "vmid": NO_VMID}, False
+
+
+def _on_its_node(path: str, values: Values) -> Values:
+    """Have a storage asked for on a node that has it."""
+    if "storage" in fields(path) and "storage_node" in values:
+        return {**values, "node": values["storage_node"]}
+    return values
 
 
 def plan_endpoints(
@@ -146,9 +150,7 @@ def plan_endpoints(
         if endpoint.method != "GET":
             continue
         kind = next((kind for kind in GUESTS if f"/{kind}/{{vmid}}" in endpoint.path), "")
-        values = {"upid": NO_NAME, "disk": NO_NAME, **objects.values(kind)}
-        if "storage" in fields(endpoint.path) and "storage_node" in values:
-            values = {**values, "node": values["storage_node"]}
+        values = _on_its_node(endpoint.path, {"upid": NO_NAME, "disk": NO_NAME, **objects.values(kind)})
         check = checks.get(endpoint.path)
         guarded = check is not None
         there = kind in objects.real if kind else set(fields(endpoint.path)) <= objects.real
@@ -192,9 +194,7 @@ def plan_probes(reader: Reader, objects: Objects, tree: Tree, release: Release) 
     for write in writes(release):
         if not _concerns(write, reader, objects):
             continue
-        values = objects.values(write.kind)
-        if "storage" in fields(write.path) and "storage_node" in values:
-            values = {**values, "node": values["storage_node"]}
+        values = _on_its_node(write.path, objects.values(write.kind))
         if "poolid" in fields(write.path) and "/" in values["poolid"]:
             continue
         check = write.check.for_path(values)
