@@ -193,7 +193,9 @@ EXAMPLES = r"""
         subject: "root@pam*"
         reason: Administers the cluster
         until: "2099-12-31"
-    fail_on_incomplete: false
+    pve_hygiene:
+      firewall_off: warn
+      root_tokens: warn
 
 - name: Compare with what was declared, and write a page about it
   homelab.pve.pve_policy:

@@ -252,3 +252,21 @@ def test_a_large_cluster_takes_ten_requests_and_one_for_each_pool_with_entries(s
     assert len(found.observed.state.tokens) > 1000
     assert not found.gaps
     assert json.dumps(found.as_data())
+
+
+def test_the_examples_run(
+    ansible: Ansible, simulator: Simulator, connected: dict[str, Any], documentation: dict[str, Any]
+) -> None:
+    before = simulator.export()
+    for task in yaml.safe_load(documentation["pve_policy"]["examples"]):
+        result = ansible.module("pve_policy", {**connected, **task["homelab.pve.pve_policy"]})
+        only_hygiene = {"firewall_off", "root_tokens", "drift_missing"}
+        assert (
+            not result.get("failed")
+            or {one["rule"] for one in result["findings"] if one["level"] == "error"} <= only_hygiene
+        )
+        # All that is returned is documented, and the other way round, but for what comes only with reports.
+        returned = set(result) - {"changed", "failed", "msg", "diff", "invocation", "warnings", "written"}
+        assert returned == set(documentation["pve_policy"]["return"]) - {"written"}
+    assert (ansible.home / "pve-audit.html").is_file()
+    assert simulator.export() == before
