@@ -190,7 +190,7 @@ def parse_document(raw: Mapping[str, Any]) -> Document:
         max_widening=raw.get("max_widening") or "any",
         purge_ghosts=bool(raw.get("purge_ghosts")),
     )
-    _refuse_duplicates(document)
+    _refuse_contradictions(document)
     return document
 
 
@@ -461,7 +461,7 @@ def _each(raw: Mapping[str, Any], key: str, parse: Callable[[Mapping[str, Any]],
     return found
 
 
-def _refuse_duplicates(document: Document) -> None:
+def _refuse_contradictions(document: Document) -> None:
     kinds: Sequence[tuple[str, list[str]]] = (
         ("roles", [role.roleid for role in document.roles]),
         ("groups", [group.groupid for group in document.groups]),
@@ -474,3 +474,13 @@ def _refuse_duplicates(document: Document) -> None:
         twice = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
         if twice:
             raise OptionError(f"{kind}: declared more than once: {', '.join(twice)}.", "Say each thing once.")
+    pools_of: dict[int, list[str]] = {}
+    for pool in document.pools:
+        for vmid in pool.vms or () if pool.state == "present" else ():
+            pools_of.setdefault(vmid, []).append(pool.poolid)
+    for vmid, pools in sorted(pools_of.items()):
+        if len(pools) > 1:
+            raise OptionError(
+                f"pools: guest {vmid} is declared as a member of {' and '.join(pools)}.",
+                "A guest is in one pool at the most: leave it in one of them.",
+            )

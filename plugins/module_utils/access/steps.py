@@ -247,8 +247,12 @@ def _any_holder(state: AccessState) -> Iterable[Principal]:
 
 
 def _pools(before: AccessState, target: AccessState, release: Release) -> Iterator[Step]:
-    moved_from = {vmid: pool.poolid for pool in before.pools.values() for vmid in pool.vms}
-    moved_to = {vmid for pool in target.pools.values() for vmid in pool.vms if moved_from.get(vmid) != pool.poolid}
+    moved: frozenset[int] = frozenset()
+    if release >= (8, 1):
+        was_in = {vmid: pool.poolid for pool in before.pools.values() for vmid in pool.vms}
+        moved = frozenset(
+            vmid for pool in target.pools.values() for vmid in pool.vms if was_in.get(vmid, pool.poolid) != pool.poolid
+        )
     for name in sorted(target.pools):  # a parent comes before what is nested in it
         pool, old = target.pools[name], before.pools.get(name)
         parent = name.rpartition("/")[0]
@@ -262,8 +266,9 @@ def _pools(before: AccessState, target: AccessState, release: Release) -> Iterat
             was, will = {"comment": old.comment}, {"comment": pool.comment}
             change = Change("pool", name, "update", was, will, _pool_call("PUT", name, release, dict(will)))
             yield Step(change, _recomment(name, pool.comment), _nobody)
-        # Who joins another pool is moved there by that call, and no longer a member that could leave.
-        yield from _pool_members(name, replace(old, vms=old.vms - moved_to), pool, moved_from, release)
+        # Who joins another pool is moved there by that call, and no longer a member that could leave. Before 8.1 he
+        # has to leave first.
+        yield from _pool_members(name, replace(old, vms=old.vms - moved), pool, moved, release)
     for name in sorted(before.pools, reverse=True):
         if name not in target.pools:
             old = before.pools[name]
@@ -271,7 +276,7 @@ def _pools(before: AccessState, target: AccessState, release: Release) -> Iterat
             yield Step(change, _drop("pools", name), _any_holder, _pool_is_empty(name))
 
 
-def _pool_members(name: str, old: Pool, new: Pool, moved_from: Mapping[int, str], release: Release) -> Iterator[Step]:
+def _pool_members(name: str, old: Pool, new: Pool, moved: frozenset[int], release: Release) -> Iterator[Step]:
     leaving: Fields = _given_lists({"vms": sorted(old.vms - new.vms), "storage": sorted(old.storage - new.storage)})
     joining: Fields = _given_lists({"vms": sorted(new.vms - old.vms), "storage": sorted(new.storage - old.storage)})
     if leaving:
@@ -281,11 +286,13 @@ def _pool_members(name: str, old: Pool, new: Pool, moved_from: Mapping[int, str]
         yield Step(change, _change_members(name, leaving, join=False), _any_holder, _pool_exists(name))
     if joining:
         params = {key: _joined(members) for key, members in joining.items()}
-        if any(moved_from.get(vmid) not in (None, name) for vmid in joining.get("vms", [])):
+        moving = moved.intersection(joining.get("vms", ()))
+        if moving:
             params["allow-move"] = True
         call = _pool_call("PUT", name, release, params)
         change = Change("pool", name, "update", {key: [] for key in joining}, dict(joining), call, "members join")
-        yield Step(change, _change_members(name, joining, join=True), _any_holder, _pool_exists(name))
+        ready = _can_join(name, frozenset(joining.get("vms", ())) - moving)
+        yield Step(change, _change_members(name, joining, join=True), _any_holder, ready)
 
 
 def _given_lists(lists: Mapping[str, list[Any]]) -> Fields:
@@ -322,6 +329,13 @@ def _parent_exists(parent: str) -> Callable[[AccessState], bool]:
 
 def _pool_exists(name: str) -> Callable[[AccessState], bool]:
     return lambda state: name in state.pools
+
+
+def _can_join(name: str, vms: frozenset[int]) -> Callable[[AccessState], bool]:
+    """Tell when guests can join a pool without being moved there: as soon as they are in no other."""
+    return lambda state: (
+        name in state.pools and not any(pool.vms & vms for pool in state.pools.values() if pool.poolid != name)
+    )
 
 
 def _pool_is_empty(name: str) -> Callable[[AccessState], bool]:

@@ -82,8 +82,9 @@ def make_target(view: View, wanted: Document) -> Target:
         _user(target, view, user)
     for token in wanted.tokens:
         _token(target, view, token)
-    for pool in wanted.pools:
-        _pool(target, view, pool)
+    # What a document says of one pool may concern another: its guests come from there, and leave it empty.
+    for pool in sorted(wanted.pools, key=lambda spec: spec.state == "absent"):
+        _pool(target, view, wanted, pool)
     for acl in wanted.acls:
         _acl(target, view, wanted, acl)
     # Those that are there already belong to the document, even where the owner would not need them: what he holds
@@ -336,7 +337,7 @@ def _token(target: Target, view: View, spec: TokenSpec) -> None:
     _say_if_over(target, view, f"Token {spec.tokenid}", token.expire)
 
 
-def _pool(target: Target, view: View, spec: PoolSpec) -> None:
+def _pool(target: Target, view: View, wanted: Document, spec: PoolSpec) -> None:
     old = target.base.pools.get(spec.poolid)
     if old is None and not _must_be_seen(target, view, "pools", f"pool {spec.poolid}"):
         return
@@ -361,7 +362,7 @@ def _pool(target: Target, view: View, spec: PoolSpec) -> None:
             return
         target.state = target.state.drop("pools", spec.poolid)
         return
-    was = old or Pool(spec.poolid)
+    was = target.state.pools.get(spec.poolid) or Pool(spec.poolid)
     vms = was.vms if spec.vms is None else (was.vms | spec.vms if spec.append else spec.vms)
     storage = was.storage if spec.storage is None else (was.storage | spec.storage if spec.append else spec.storage)
     _refuse_missing_guests(target, view, sorted(vms - was.vms), f"Pool {spec.poolid}", about, allowed=False)
@@ -369,7 +370,9 @@ def _pool(target: Target, view: View, spec: PoolSpec) -> None:
         for other in list(target.state.pools.values()):
             if other.poolid == spec.poolid or vmid not in other.vms:
                 continue
-            if not spec.allow_move:
+            if _releases(wanted, other.poolid, vmid):
+                pass
+            elif not spec.allow_move:
                 target.refuse(
                     f"Pool {spec.poolid}: guest {vmid} is in pool {other.poolid}.",
                     "A guest is in one pool at the most; allow_move: true moves it.",
@@ -385,6 +388,14 @@ def _pool(target: Target, view: View, spec: PoolSpec) -> None:
             target.state = target.state.put("pools", other.poolid, replace(other, vms=other.vms - {vmid}))
     pool = Pool(spec.poolid, _kept(spec.comment, was.comment), vms, storage)
     target.state = target.state.put("pools", spec.poolid, pool)
+
+
+def _releases(wanted: Document, poolid: str, vmid: int) -> bool:
+    """Tell whether a document itself says that a guest is not in a pool."""
+    return any(
+        spec.poolid == poolid and spec.vms is not None and vmid not in spec.vms and not spec.append
+        for spec in wanted.pools
+    )
 
 
 def _refuse_missing_guests(
