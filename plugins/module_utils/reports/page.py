@@ -18,7 +18,7 @@ from ..firewall.exposure import Exposure, Span
 from ..firewall.guard import NOT_SEEN
 from ..policy.assertions import Outcome
 from ..policy.findings import LEVELS, Finding
-from .report import LEVEL_WORDS, MOST_PRIVILEGES, NodeReach, Report, Would, clean, day, plural
+from .report import LEVEL_WORDS, NodeReach, Report, Would, clean, day, plural
 from .rights import data, standing
 from .script import JS
 from .style import CSS
@@ -201,7 +201,7 @@ def _changes(report: Report) -> Iterator[str]:
 def _would(one: Would) -> str:
     tag = _tag("warn", "gains") if one.gained else _tag("info", "loses")
     more = ""
-    if len(one.privileges) > MOST_PRIVILEGES:
+    if one.privileges:
         listed = ", ".join(map(_text, one.privileges))
         more = f"<details><summary>all {len(one.privileges)} privileges</summary><p>{listed}</p></details>"
     return f"<li>{tag}<div>{_text(one.text)}{more}</div></li>"
@@ -211,7 +211,8 @@ def _assertions(report: Report) -> Iterator[str]:
     outcomes = report.audit.outcomes
     if not outcomes:
         return
-    rows = [_outcome(outcome) for outcome in outcomes[:_MOST_LISTED]]
+    # What does not hold comes first.
+    rows = [_outcome(one) for one in sorted(outcomes, key=lambda one: one.holds)[:_MOST_LISTED]]
     yield _table(("Outcome", "Assertion", "Ids", "Confirmed by PVE"), rows, "stack")
     yield _rest(len(outcomes), _MOST_LISTED, "assertion")
 

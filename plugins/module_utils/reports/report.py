@@ -22,7 +22,7 @@ from ..wording import some_of
 # The API with its web interface, and SSH.
 PORTS = (8006, 22)
 # In a sentence; the page and the JSON have all of them.
-MOST_PRIVILEGES = 8
+_MOST_PRIVILEGES = 8
 # What neither XML nor a page may hold: control characters, halves of characters, and what is none. Beside them what
 # makes a text look like another one: marks that turn the direction of writing, and letters without width.
 _NO_TEXT = re.compile(
@@ -40,12 +40,12 @@ class NodeReach:
 
 
 class Would(NamedTuple):
-    """What somebody would gain (or else lose): a sentence, with the gravest privileges, and all of them."""
+    """What somebody would gain (or else lose): a sentence, and all privileges where it leaves some of them out."""
 
     subject: str
     gained: bool
     text: str
-    privileges: tuple[str, ...]
+    privileges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,10 @@ class Report:
         # What gives rights is told first, what only reads last.
         names = sorted(change.privileges, key=lambda name: (name not in GIVING, name in reading, name))
         everything = self.audit.rights.everything if self.audit.rights else frozenset()
-        told = change if everything.issubset(names) else replace(change, privileges=(some_of(names, MOST_PRIVILEGES),))
-        return Would(change.subject, change.gained, told.text(everything), tuple(names))
+        if everything.issubset(names):
+            return Would(change.subject, change.gained, change.text(everything))
+        told = replace(change, privileges=(some_of(names, _MOST_PRIVILEGES),)).text()
+        return Would(change.subject, change.gained, told, tuple(names) if len(names) > _MOST_PRIVILEGES else ())
 
     def would_of(self, *, gained: bool) -> tuple[Would, ...]:
         """Return those of ``would`` that gain something, or lose it."""

@@ -13,9 +13,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.homelab.pve.plugins.module_utils.access.giving import gives as gives_rights
-from ansible_collections.homelab.pve.plugins.module_utils.access.model import Role, Token
+from ansible_collections.homelab.pve.plugins.module_utils.access.model import Role, Token, User
 from ansible_collections.homelab.pve.plugins.module_utils.access.permissions import Evaluator
 from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import Audit
+from ansible_collections.homelab.pve.plugins.module_utils.policy.catalogue import RULES
+from ansible_collections.homelab.pve.plugins.module_utils.policy.document import Hygiene
+from ansible_collections.homelab.pve.plugins.module_utils.policy.findings import Judgement
+from ansible_collections.homelab.pve.plugins.module_utils.policy.hygiene.admins import judge
+from ansible_collections.homelab.pve.plugins.module_utils.policy.hygiene.subjects import Case
 from ansible_collections.homelab.pve.plugins.module_utils.reports import render
 from ansible_collections.homelab.pve.tests.unit.reports.world import (
     DAY,
@@ -197,3 +202,28 @@ def test_a_large_cluster_is_a_small_file() -> None:
     text = page(large())
     assert len(text.encode()) < 2_000_000
     assert "And 2000 more findings." in text
+
+
+@pytest.mark.parametrize(
+    ("path", "privilege"),
+    [
+        ("/", "User.Modify"),
+        ("/access", "User.Modify"),
+        ("/access/groups", "User.Modify"),
+        ("/access/groups/admins", "User.Modify"),
+        ("/", "Permissions.Modify"),
+        ("/access", "Permissions.Modify"),
+        ("/access/groups/admins", "Permissions.Modify"),
+        ("/", "Sys.Modify"),
+        ("/access", "Sys.Modify"),
+    ],
+)
+def test_whoever_is_found_as_good_as_an_administrator_gives_rights(path: str, privilege: str) -> None:
+    state = ordinary_state()
+    state = state.put("roles", "One", Role("One", frozenset({privilege})))
+    state = grant(state.put("users", "una@pve", User("una@pve")), "una@pve", path, "One")
+    judgement = Judgement({rule.rule: rule.level for rule in RULES.values()})
+    judge(Case(observed(state), Hygiene(), judgement))
+    (found,) = [one for one in judgement.findings if (one.rule, one.subject) == ("as_good_as_admin", "user una@pve")]
+    for at in (path, found.path):
+        assert gives_rights(at, Evaluator(state).privileges("una@pve", at))
