@@ -11,10 +11,12 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from ..access.model import is_token, owner_of
 from ..access.releases import NEWEST, Release
+from ..access_log import NOBODY, read_line
 from ..client.errors import OptionError
 from ..endpoints.find import METHODS, find, that_matter
+from ..wording import some_of
 
-_LOG_LINE = re.compile(r'\S+ - (?P<user>\S+) \[[^\]]*\] "(?P<method>[A-Z]+) (?P<target>\S+)[^"]*" (?P<status>\d{3})')
+_REQUEST = re.compile(r'(?P<method>[A-Z]+) (?P<target>\S+)[^"]*" (?P<status>\d{3})')
 _API = re.compile(r"/api2(?:/[a-z0-9]+)?(?=/|\Z)")
 _LOCATION = re.compile(r"/|https?://[^/?#\[\]]+/")
 _OTHER_PLACEHOLDERS = re.compile(r"/(?:<([^/<>]+)>|:([A-Za-z_]\w*)|\$([A-Za-z_]\w*))(?=/|\Z)")
@@ -137,12 +139,13 @@ def from_access_log(lines: Iterable[str], user: str | None, release: Release) ->
     looked, matched = 0, 0
     seen: set[str] = set()
     for line in lines:
-        match = _LOG_LINE.match(line.strip())
         looked += bool(line.strip())
-        if not match:
+        found = read_line(line)
+        match = _REQUEST.match(found.rest) if found else None
+        if found is None or match is None:
             continue
         matched += 1
-        who = match["user"]
+        who = found.who
         seen.add(who)
         if user is not None and who != user and (is_token(user) or owner_of(who) != user):
             continue
@@ -153,7 +156,7 @@ def from_access_log(lines: Iterable[str], user: str | None, release: Release) ->
             "The file is /var/log/pveproxy/access.log (older ones are compressed: unpack them first).",
         )
     if user is not None and not calls.endpoints and not calls.problems:
-        there = ", ".join(sorted(name for name in seen if name != "-")[:10]) or "nobody"
+        there = some_of(sorted(seen - {NOBODY})) or "nobody"
         raise OptionError(f"log_user: {user} asked for nothing in this log.", f"It has calls of: {there}.")
     return calls
 

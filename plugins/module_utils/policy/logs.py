@@ -1,11 +1,6 @@
 """When tokens were used, by the access logs of PVE's web server that people hand in.
 
-pveproxy writes a line for each request, as other web servers do::
-
-    ::ffff:192.168.40.82 - joe@pve!ci [21/11/2026:08:00:01 +0100] "GET /api2/json/version HTTP/1.1" 200 91
-
-Who asked is a userid or a full token id, and a dash where nobody was let in. Each node has logs of its own, of about a
-week: ``access.log`` and older ones, ``access.log.1``, ``access.log.2.gz``.
+Each node has logs of its own, of about a week: ``access.log`` and older ones, ``access.log.1``, ``access.log.2.gz``.
 """
 
 from __future__ import annotations
@@ -15,17 +10,17 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ..access_log import NOBODY, read_line
 from ..client.errors import OptionError
 
-_LINE = re.compile(
-    r"\S+ - (?P<who>\S+) \[(?P<day>[0-9]{2})/(?P<month>[0-9]{2}|[A-Z][a-z]{2})/(?P<year>[0-9]{4})"
-    r":(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2}) (?P<offset>[+-][0-9]{4})\] \""
+_STAMP = re.compile(
+    r"(?P<day>[0-9]{2})/(?P<month>[0-9]{2}|[A-Z][a-z]{2})/(?P<year>[0-9]{4})"
+    r":(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2}) (?P<offset>[+-][0-9]{4})\Z"
 )
 # Old releases wrote the name of the month.
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _OLDER = re.compile(r"(?:\.[0-9]+)?(?:\.gz)?\Z")
 _NAME = "access.log"
-_NOBODY = "-"
 # So many lines in a hundred may be damaged (a node that crashed leaves some) before the logs are doubted.
 _BEARABLE = 1
 
@@ -95,20 +90,22 @@ def _read(text: str, last_used: dict[str, int]) -> tuple[list[int], int]:
     for line in text.split("\n"):
         if not line.strip():
             continue
-        match = _LINE.match(line)
-        when = _time(match, midnights) if match else None
-        if match is None or when is None:
+        found = read_line(line)
+        when = _time(found.stamp, midnights) if found else None
+        if found is None or when is None:
             unread += 1
             continue
         times.append(when)
-        who = match["who"]
-        if who != _NOBODY and last_used.get(who, 0) < when:
-            last_used[who] = when
+        if found.who != NOBODY and last_used.get(found.who, 0) < when:
+            last_used[found.who] = when
     return times, unread
 
 
-def _time(match: re.Match[str], midnights: dict[tuple[str, ...], int | None]) -> int | None:
-    """Return the time of a line; None where there is no such day."""
+def _time(stamp: str, midnights: dict[tuple[str, ...], int | None]) -> int | None:
+    """Return the time that a line names; None where it is none, or there is no such day."""
+    match = _STAMP.match(stamp)
+    if match is None:
+        return None
     day = match.group("year", "month", "day", "offset")
     if day not in midnights:
         midnights[day] = _midnight(*day)

@@ -10,6 +10,7 @@ from ..access.paths import ancestors
 from ..access.permissions import TREE_PATHS
 from ..endpoints.checks import Check, parse_check
 from ..endpoints.everybody import NODE_STATE
+from ..wording import some_of
 from .objects import GUESTS, Objects, Row
 from .questions import LIST, Probes, Question
 from .reader import Grant, Reader, Tree, held_in
@@ -58,11 +59,8 @@ class Finding:
         return f"{self.subject}: {self.found} (expected: {self.expected})"
 
 
-def names(found: Iterable[str]) -> str:
-    """Return a list of names for people, not too long."""
-    all_of_them = list(dict.fromkeys(found))
-    rest = len(all_of_them) - _SHOWN
-    return ", ".join(all_of_them[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+def _names(found: Iterable[str]) -> str:
+    return some_of(dict.fromkeys(found), _SHOWN)
 
 
 # -- the permission tree -------------------------------------------------------------------------------------------
@@ -97,7 +95,7 @@ class Seen:
         mine = {("token", reader.tokenid), ("user", reader.userid), *(("group", group) for group in self.groups)}
         there = [row for row in self.acl if row["path"] == path and (row["type"], row["ugid"]) in mine]
         said = sorted(f"{row['type']} {row['ugid']} has {row['roleid']}" for row in there)
-        return f"Entries there: {names(said)}." if said else ""
+        return f"Entries there: {_names(said)}." if said else ""
 
 
 def judge_tree(reader: Reader, tree: Tree, seen: Seen) -> Iterator[Finding]:
@@ -269,7 +267,7 @@ def judge_lists(reader: Reader, answers: Answers) -> Iterator[Finding]:
             if check is not None and not check.satisfied(reader.held):
                 beyond.setdefault(str(check), []).append(name)
         for takes, seen in sorted(beyond.items()):
-            said = f"sees {names(seen)}, which takes {takes}"
+            said = f"sees {_names(seen)}, which takes {takes}"
             yield Finding("list", RED, str(question), wanted, said, _SEE_PERMISSIONS)
 
 
@@ -387,16 +385,16 @@ def judge_writes(probes: Probes, answers: Answers, complete: bool, counts: Count
             unknown.setdefault((answer.status, answer.text), []).append(question)
     for check, calls in sorted(open_to.items()):
         said = f"PVE lets the token through: {check} is enough"
-        yield Finding("write", RED, names(calls), wanted, said, _SEE_PERMISSIONS)
+        yield Finding("write", RED, _names(calls), wanted, said, _SEE_PERMISSIONS)
     risky: dict[str, list[str]] = {}
     for question in probes.untried:
         risky.setdefault(str(question.check), []).append(str(question))
     for check, calls in sorted(risky.items()):
         said = f"the token's own permissions suffice: {check} (not tried: this release is not known well enough)"
-        yield Finding("write", RED, names(calls), wanted, said, _SEE_PERMISSIONS)
+        yield Finding("write", RED, _names(calls), wanted, said, _SEE_PERMISSIONS)
     for (status, text), questions in sorted(unknown.items()):
         finding = _unknown("write", questions[0], Answer(status, None, text), wanted)
-        yield Finding(finding.check, NOT_PROVED, names(map(str, questions)), wanted, finding.found, finding.hint)
+        yield Finding(finding.check, NOT_PROVED, _names(map(str, questions)), wanted, finding.found, finding.hint)
 
 
 def of_kind(answers: Answers, kind: str) -> list[tuple[Question, Answer]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...access.model import ROOT
+from ...wording import some_of
 from ..logs import AccessLogs
 from .subjects import DAY, Case, called, day, days
 
@@ -63,7 +64,7 @@ def _unused(case: Case, logs: AccessLogs) -> None:
             _WHAT,
             f"The access logs begin on {day(logs.since)}, {days(case.now - logs.since)} ago, which is less than the "
             f"{case.hygiene.unused_days} days of unused_days: {len(unknown)} tokens are not in them, and may have been "
-            f"used before ({', '.join(sorted(unknown)[:5])}{', ...' if len(unknown) > 5 else ''}).",
+            f"used before ({some_of(sorted(unknown), 5)}).",
             "PVE keeps its logs for a week: collect them elsewhere and hand in more of them, or lower unused_days.",
         )
 
