@@ -14,6 +14,7 @@ from ..access.observe import held_below, observe, pool_question, pools_matter
 from ..access.permissions import Evaluator
 from ..client.errors import ApiError, TransportError
 from ..facts.ask import Ask
+from ..firewall.exposure import Exposure, exposures
 from ..firewall.model import Ruleset
 from ..firewall.observe import View as FirewallView
 from ..firewall.scope import DATACENTER, GROUP, GUEST, NODE, VNET, WITH_OBJECTS, Scope, base_path, rules_path
@@ -23,6 +24,8 @@ from .document import Policy
 from .findings import Gap
 from .sources import FACTORS, RESOURCES, STORAGES, USERS, NotInSnapshot, Source
 
+# The API with its web interface, and SSH: who reaches them, is judged and told.
+PORTS = (8006, 22)
 T = TypeVar("T")
 Rows = tuple[Mapping[str, Any], ...]
 
@@ -76,13 +79,19 @@ class Observed:
 
     def names(self, kind: str) -> frozenset[str]:
         """Return the names of all resources of a kind: node, storage, pool."""
-        key = {"node": "node", "storage": "storage", "pool": "pool"}[kind]
-        return frozenset(str(row[key]) for row in self.rows if row.get("type") == kind)
+        return frozenset(str(row[kind]) for row in self.rows if row.get("type") == kind)
 
     @cached_property
     def guests(self) -> Mapping[int, Mapping[str, Any]]:
         """The guests that the caller sees, by number."""
         return {int(row["vmid"]): row for row in self.rows if "vmid" in row}
+
+    @cached_property
+    def exposed(self) -> Mapping[str, tuple[Exposure, ...]]:
+        """Who reaches the ``PORTS`` of each node whose firewall was read."""
+        cluster = self.places.get(DATACENTER)
+        nodes = {scope.id: place.rules for scope, place in sorted(self.places.items()) if scope.kind == NODE}
+        return exposures(cluster.rules, nodes, PORTS) if cluster else {}
 
     def sees_all(self, path: str, *any_of: str) -> bool:
         """Tell whether the caller holds one of some privileges on all below a path."""
@@ -105,16 +114,7 @@ def look(source: Source, policy: Policy, now: float, *, guests: bool = False) ->
 
 def survey(source: Source, now: float, *, guests: bool = True) -> Observed:
     """Read everything that an audit of whatever policy can take."""
-    parts = frozenset(
-        (
-            catalogue.REALMS,
-            catalogue.FACTORS,
-            catalogue.FIREWALL,
-            catalogue.NODES,
-            catalogue.VNETS,
-            catalogue.CERTIFICATES,
-        )
-    ) | (frozenset((catalogue.GUESTS, catalogue.INTERFACES)) if guests else frozenset())
+    parts = catalogue.PARTS if guests else catalogue.PARTS - {catalogue.GUESTS, catalogue.INTERFACES}
     return _Look(source, now, everything=True).run(AccessDocument(), parts)
 
 

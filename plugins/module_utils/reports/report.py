@@ -11,16 +11,15 @@ from typing import Any, NamedTuple
 from ..access.giving import GIVING
 from ..access.releases import reading_privileges
 from ..access.whatif import RightsChange
-from ..firewall.exposure import Exposure, exposures
+from ..firewall.exposure import Exposure, exposure
 from ..firewall.model import Ruleset
-from ..firewall.scope import DATACENTER, NODE, Scope
+from ..firewall.scope import DATACENTER
 from ..policy.audit import FAIL, INCOMPLETE, Audit
 from ..policy.catalogue import RULES, Rule
 from ..policy.findings import IGNORE, LEVELS, Finding
+from ..policy.observe import PORTS
 from ..wording import some_of
 
-# The API with its web interface, and SSH.
-PORTS = (8006, 22)
 # In a sentence; the page and the JSON have all of them.
 _MOST_PRIVILEGES = 8
 # What neither XML nor a page may hold: control characters, halves of characters, and what is none. Beside them what
@@ -147,21 +146,18 @@ class Report:
     @cached_property
     def reach(self) -> tuple[NodeReach, ...]:
         """Who reaches each node; nothing where the datacenter's firewall was not read."""
-        places = self.audit.observed.places
-        cluster = places.get(DATACENTER)
+        cluster = self.audit.observed.places.get(DATACENTER)
         if cluster is None:
             return ()
-        nodes: dict[str, Ruleset] = {}
-        unread = set()
-        for node in sorted(self.audit.observed.names("node")):
-            place = places.get(Scope(NODE, node))
-            # Where the datacenter's firewall is off, nodes are not asked: nothing depends on them.
-            nodes[node] = Ruleset() if place is None else place.rules
-            if place is None and cluster.on:
-                unread.add(node)
-        found = exposures(cluster.rules, nodes, PORTS)
-        not_read = tuple(Exposure(port, unknown="The firewall of the node was not read.") for port in PORTS)
-        return tuple(NodeReach(node, not_read if node in unread else ports) for node, ports in found.items())
+        if cluster.on:
+            otherwise = tuple(Exposure(port, unknown="The firewall of the node was not read.") for port in PORTS)
+        else:
+            # Then nodes are not asked: nothing depends on them.
+            otherwise = tuple(exposure(cluster.rules, Ruleset(), port) for port in PORTS)
+        exposed = self.audit.observed.exposed
+        return tuple(
+            NodeReach(node, exposed.get(node, otherwise)) for node in sorted(self.audit.observed.names("node"))
+        )
 
 
 def moment(seconds: float) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ...firewall.exposure import exposures
-from ...firewall.scope import DATACENTER, NODE
+from ...firewall.scope import DATACENTER, NODE, Scope
+from ..observe import PORTS
 from .subjects import Case
 
-_PORTS = {"api_open": (8006, "The API"), "ssh_open": (22, "SSH")}
+_RULES = dict(zip(PORTS, (("api_open", "The API"), ("ssh_open", "SSH"))))
 _POLICY = "policy_in"
 
 
@@ -17,15 +17,15 @@ def judge(case: Case) -> None:
 
     What lets everybody in by being off, or by letting in the rest, is found as that.
     """
-    wanted = {rule: port for rule, port in _PORTS.items() if case.judgement.wants(rule)}
     places = case.observed.places
     cluster = places.get(DATACENTER)
-    if not wanted or cluster is None or not cluster.on:
+    if cluster is None or not cluster.on:
         return
-    nodes = {scope.id: place.rules for scope, place in sorted(places.items()) if scope.kind == NODE and place.on}
-    reached = exposures(cluster.rules, nodes, [port for port, unused in wanted.values()])
-    for at, (rule, (port, what)) in enumerate(wanted.items()):
-        found = {node: exposed[at] for node, exposed in reached.items()}
+    on = [node for node in case.observed.exposed if places[Scope(NODE, node)].on]
+    for at, (port, (rule, what)) in enumerate(_RULES.items()):
+        if not case.judgement.wants(rule):
+            continue
+        found = {node: case.observed.exposed[node][at] for node in on}
         for node, exposed in found.items():
             if exposed.unknown:
                 case.judgement.gap(f"who reaches port {port} of node {node}", exposed.unknown)
