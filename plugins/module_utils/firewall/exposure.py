@@ -133,7 +133,8 @@ def exposure(cluster: Ruleset, node: Ruleset, port: int, local_network: str | No
         spans = [_span(*piece, trial) for piece in pieces(named_addresses((cluster, node), networks))]
         said = "" if known else _of_local_network(spans, trial)
     except ValueError as error:
-        return Exposure(port, unknown=f"{error}".rstrip(".") + ".")
+        said = str(error).rstrip(".")
+        return Exposure(port, unknown=f"{said[:1].upper()}{said[1:]}.")
     return Exposure(port, tuple(_joined(spans)), said)
 
 
