@@ -109,7 +109,7 @@ class Evaluator:
         What holds on a path with flag 1 holds below it too, up to where other entries stand. As in PVE's own answer,
         paths on which nothing is left are not among them.
         """
-        own = {path for principal in sources(self.state, subject) for path in self.state.acl.get(principal, {})}
+        own = set(entry_paths(self.state, subject))
         if owner_of(subject) == ROOT:
             own.add("/")
         held = {path: self.privileges(subject, path) for path in own}
@@ -304,3 +304,8 @@ def sources(state: AccessState, subject: str) -> Iterator[Principal]:
     user = state.users.get(owner)
     for group in user.groups if user else ():
         yield Principal("group", group)
+
+
+def entry_paths(state: AccessState, subject: str) -> frozenset[str]:
+    """Return the paths of the ACL entries that decide about a subject."""
+    return frozenset(path for principal in sources(state, subject) for path in state.acl.get(principal, ()))

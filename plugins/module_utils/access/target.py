@@ -662,11 +662,12 @@ def _refuse_hiding(target: Target, wanted: Document) -> None:
                 # Nobody gives NoAccess but to take rights away.
                 if target.base.propagate(entry) is None and entry not in target.may_hide and role != NO_ACCESS:
                     fresh.setdefault((path, principal), set()).add(entry)
+    with_them = Evaluator(target.state)
     for (path, principal), entries in fresh.items():
         without = Evaluator(target.state.revoke(frozenset(entries)))
         members = target.state.members.get(principal.name, frozenset())
         for subject in sorted(members) if principal.kind == "group" else [principal.name]:
-            lost = _lost(without, Evaluator(target.state), subject, path)
+            lost = _lost(without, with_them, subject, path)
             if lost:
                 roles = ", ".join(sorted(entry.role for entry in entries))
                 target.refuse(

@@ -18,7 +18,7 @@ from ..wording import some_of
 from . import paths
 from .model import AccessState, Pool, Principal, is_token, owner_of
 from .observe import View, user_is_usable
-from .permissions import Evaluator, gives_by_pools, sources, unnamed_below
+from .permissions import Evaluator, entry_paths, gives_by_pools, sources, unnamed_below
 from .releases import privileges
 
 # Where a row, or an exception from one, holds: on the path, below it, or both.
@@ -200,12 +200,11 @@ class _Side:
             found = self._known[key] = frozenset(self._evaluator.privileges(*key))
         return found
 
-    def paths(self, subject: str) -> set[str]:
+    def paths(self, subject: str) -> frozenset[str]:
         """Return the paths with entries that decide about what a subject can use."""
         if not self.usable(subject):
-            return set()
-        acl = self.state.acl
-        return {path for principal in sources(self.state, subject) for path in acl.get(principal, {})}
+            return frozenset()
+        return entry_paths(self.state, subject)
 
 
 _Sides = tuple[_Side, _Side]  # before, after

@@ -88,7 +88,8 @@ class _Access:
             unknown = role.privs - known
             if unknown:
                 self._keep(
-                    name, f"role {name}: holds privileges that this collection does not know, {some_of(unknown)}"
+                    name,
+                    f"role {name}: holds privileges that this collection does not know, {some_of(sorted(unknown))}",
                 )
             elif self._can_be_said(f"role {name}", name, parse_role, row):
                 found[name] = row

@@ -11,7 +11,7 @@ from ..access.explain import Explainer
 from ..access.model import ROOT, Entry, is_token
 from ..access.observe import pools_matter, rights_from
 from ..access.paths import ancestors
-from ..access.permissions import TREE_PATHS, Evaluator, Privileges, sources
+from ..access.permissions import TREE_PATHS, Evaluator, Privileges, entry_paths
 from ..access.releases import READS_MORE, privileges, reading_privileges
 from ..client.errors import ApiError
 from ..wording import some_of
@@ -151,10 +151,6 @@ class _Judge:
             self.areas[key] = Area(self._matching(assertion), self.state.pools_of)
         return self.areas[key]
 
-    def _entries_of(self, subject: str) -> frozenset[str]:
-        """Return the paths of the entries that decide about somebody."""
-        return frozenset(path for who in sources(self.state, subject) for path in self.state.acl.get(who, ()))
-
     def _matching(self, assertion: Assertion) -> Iterable[str]:
         found = [assertion.path]
         if is_pattern(assertion.path):
@@ -182,7 +178,7 @@ class _Judge:
 
     def _holds(self, assertion: Assertion, subject: str, area: Area) -> bool:
         """Tell whether an assertion holds for somebody, and write down where it does not."""
-        entries = self._entries_of(subject)
+        entries = entry_paths(self.state, subject)
         wrong: dict[str, _Wrong] = {}
         for held, paths in area.rights(self.evaluator, subject, entries):
             found = self._wrong(assertion, held)
@@ -315,7 +311,7 @@ class _Judge:
 
     def _reads_more(self, subject: str, area: Area) -> Iterator[str]:
         more: dict[str, frozenset[str]] = {}
-        for held, paths in area.rights(self.evaluator, subject, self._entries_of(subject)):
+        for held, paths in area.rights(self.evaluator, subject, entry_paths(self.state, subject)):
             names = READS_MORE.intersection(held)
             more.update(dict.fromkeys(paths if names else (), names))
         together: dict[frozenset[str], list[str]] = {}

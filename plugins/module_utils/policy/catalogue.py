@@ -6,7 +6,7 @@ lists of access, so that nothing is read for rules that are ignored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .findings import ERROR, IGNORE, INFO, WARN
@@ -24,6 +24,7 @@ REALMS, FACTORS, FIREWALL, NODES, GUESTS, VNETS, INTERFACES, CERTIFICATES = (
     "interfaces",
     "certificates",
 )
+PARTS = frozenset((REALMS, FACTORS, FIREWALL, NODES, GUESTS, VNETS, INTERFACES, CERTIFICATES))
 
 
 @dataclass(frozen=True)
@@ -441,13 +442,9 @@ RULES: Mapping[str, Rule] = {
 }
 
 
-def needed(levels: Mapping[str, str], rules: Iterable[Rule] = ()) -> frozenset[str]:
+def needed(levels: Mapping[str, str]) -> frozenset[str]:
     """Return the parts of a cluster that the rules which are not ignored take."""
-    found: set[str] = set()
-    for rule in rules or RULES.values():
-        if levels[rule.rule] != IGNORE:
-            found |= rule.needs
-    return frozenset(found)
+    return frozenset(part for rule in RULES.values() if levels[rule.rule] != IGNORE for part in rule.needs)
 
 
 def default_levels() -> dict[str, str]:

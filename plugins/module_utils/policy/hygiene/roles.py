@@ -121,7 +121,7 @@ def _groups(case: Case) -> None:
             f"group {group}",
             "",
             f"The group {group} has no {lacks}.",
-            expected=f"at least one of its {lacks}" if not members else "an ACL entry",
+            expected="an ACL entry" if members else "at least one member",
             found=[],
             fix="Delete it, unless it is meant for somebody who is to come.",
         )
