@@ -47,13 +47,7 @@ def plan_access(view: View, wanted: Document) -> Plan:
             why = f"{view.caller} does not see all that gives it its rights, and this plan touches them."
         if why:
             target.refuse(why, "Let another administrator do it, or say allow_lockout: true.")
-    if wanted.whole and "acl" in view.complete and "users" in view.complete:
-        for tokenid in powerless(target, wanted.tokens):
-            target.refuse(
-                f"Token {tokenid} could do nothing: neither it nor its user is given a right that both have.",
-                "A token with privilege separation needs an ACL entry for the user and one for the token; "
-                "list it under readers, or use grant_user.",
-            )
+    target.problems += powerless(view, wanted, target)
     rights = rights_between(view, target.base, target.state)
     if wanted.max_widening == "none":
         _refuse_widening(target, rights)

@@ -18,7 +18,7 @@ from .births import DEAD, MISSING, to_restore
 from .document import AclSpec, Document, GroupSpec, PoolSpec, RoleSpec, TokenSpec, UserSpec
 from .expiry import Expiry
 from .ghosts import CURE, ghosts
-from .model import NO_ACCESS, ROOT, AccessState, Entry, Group, Pool, Principal, Role, Token, User, is_token, owner_of
+from .model import NO_ACCESS, ROOT, AccessState, Entry, Group, Pool, Principal, Role, Token, User, owner_of
 from .observe import View
 from .permissions import Evaluator, unnamed_below
 from .steps import goes_with_role_or_pool
@@ -692,9 +692,18 @@ def _lost(without: Evaluator, with_them: Evaluator, subject: str, path: str) -> 
     )
 
 
-def powerless(target: Target, tokens: Iterable[TokenSpec]) -> Iterator[str]:
-    """Yield the declared tokens that can do nothing in the end."""
+def powerless(view: View, wanted: Document, target: Target) -> Iterator[Refusal]:
+    """Yield a reason against each declared token that could do nothing in the end, where all of its rights are seen."""
+    if not wanted.whole or not {"acl", "users"} <= view.complete:
+        return
     evaluator = Evaluator(target.state)
-    for spec in tokens:
-        if spec.state == "present" and is_token(spec.tokenid) and not evaluator.effective(spec.tokenid):
-            yield spec.tokenid
+    for spec in wanted.tokens:
+        if spec.state == "present" and not evaluator.effective(spec.tokenid):
+            yield Refusal(
+                f"Token {spec.tokenid} could do nothing: neither it nor its user is given a right that both have.",
+                "A token with privilege separation needs an ACL entry for the user and one for the token; "
+                "list it under readers, or use grant_user.",
+                f"token {spec.tokenid}",
+                "",
+                POLICY,
+            )

@@ -170,8 +170,3 @@ def except_(
             over.update(dict.fromkeys(covering))
     unused = [one for one in every if one.until > now and one not in used]
     return counting, excepted, list(over), unused
-
-
-def worst(findings: Iterable[Finding]) -> str:
-    """Return the level of the gravest finding, ``ignore`` where there is none."""
-    return max((finding.level for finding in findings), key=LEVELS.index, default=IGNORE)

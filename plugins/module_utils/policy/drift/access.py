@@ -95,17 +95,9 @@ class _Drift:
                 f"Declare it{self._meant(about)}.",
                 expected={"acl": rows} if (rows := self.with_missing.get((kind, name))) else None,
             )
-        if self.target.problems or self.target.assumed or not self.wanted.whole:
-            return
-        if {"acl", "users"} <= self.view.complete:
-            for tokenid in powerless(self.target, self.wanted.tokens):
-                tell_refused(
-                    self.judgement,
-                    f"token {tokenid}",
-                    "",
-                    f"Token {tokenid} could do nothing: neither it nor its user is given a right that both have.",
-                    "List it under readers, give it and its user ACL entries, or take it out.",
-                )
+        if not (self.target.problems or self.target.assumed):
+            for problem in powerless(self.view, self.wanted, self.target):
+                tell_refused(self.judgement, problem.about, problem.path, problem.message, problem.hint)
 
     def _assumed(self) -> Iterator[Thing]:
         for kind in KEYS:
