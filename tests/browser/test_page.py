@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from ansible_collections.homelab.pve.tests.unit.reports.world import (
     clean_audit,
     hostile,
     large,
+    long_names,
     observed,
+    ordinary,
     ordinary_state,
 )
 from hypothesis import HealthCheck, Phase, given, settings
@@ -264,10 +267,13 @@ def test_without_scripts_all_but_the_matrix_is_there(show: Show) -> None:
     assert not displayed(browser, ".tools")
 
 
+@pytest.mark.parametrize("audit", [ordinary, long_names])
 @pytest.mark.parametrize("width", [380, 1400])
-def test_nothing_sticks_out_at_the_side(show: Show, width: int) -> None:
-    browser = show(width=width, height=800)
+def test_nothing_sticks_out_at_the_side(show: Show, width: int, audit: Callable[[], Audit]) -> None:
+    browser = show(audit(), width=width, height=800)
     browser.click(cell("joe@pve", "/vms"))
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    browser.media("print")
     assert browser.run("document.documentElement.scrollWidth <= innerWidth")
 
 

@@ -26,11 +26,12 @@ body { margin: 0; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 header, main, footer { max-width: 1320px; margin: 0 auto; padding: 0 24px; }
 header { padding-top: 32px; }
-h1 { font-size: 26px; line-height: 1.25; margin: 0; font-weight: 600; }
+h1 { min-width: 0; font-size: 26px; line-height: 1.25; margin: 0; font-weight: 600; }
 h2 { font-size: 19px; margin: 0 0 12px; font-weight: 600; }
 h3 { font-size: 16px; margin: 0 0 6px; font-weight: 600; }
 section { padding: 28px 0 8px; border-top: 1px solid var(--line); margin-top: 24px; scroll-margin-top: 8px; }
 p { margin: 0 0 12px; max-width: 78ch; }
+h1, p, li, dd, td, footer { overflow-wrap: anywhere; }
 a { color: var(--link); }
 code { font: 0.92em ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   unicode-bidi: isolate; overflow-wrap: anywhere; }
@@ -39,7 +40,7 @@ ul { margin: 0 0 12px; padding-left: 20px; }
 .soft { color: var(--soft); }
 .skip { position: absolute; left: -999px; }
 .skip:focus { left: 12px; top: 12px; background: var(--paper); padding: 8px 12px; z-index: 9; }
-.title { display: flex; flex-wrap: wrap; gap: 12px 16px; align-items: center; }
+.title { display: flex; flex-wrap: wrap; min-width: 0; gap: 12px 16px; align-items: center; }
 .badge { border-radius: 999px; padding: 3px 12px; font-weight: 600; font-size: 14px; white-space: nowrap; }
 .badge.pass, .tag.good { background: var(--good-bg); color: var(--good); }
 .badge.fail, .tag.error { background: var(--bad-bg); color: var(--bad); }
@@ -176,6 +177,7 @@ footer { padding: 24px; color: var(--soft); font-size: 13px; }
   .tiles { grid-template-columns: repeat(auto-fit, minmax(90px, 1fr)); }
   .tiles a { padding: 6px 8px; }
   a { text-decoration: none; }
+  .scroll { overflow: visible; }
   tr, li, .node { break-inside: avoid; }
   thead { display: table-header-group; }
   h2, h3, h4 { break-after: avoid; }

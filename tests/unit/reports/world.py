@@ -236,6 +236,28 @@ def hostile() -> Audit:
     )
 
 
+def long_names() -> Audit:
+    """Return an audit of names as long as anybody can make them."""
+    user = f"{'u' * 200}@pve"
+    token = f"{user}!{'t' * 120}"
+    state = ordinary_state()
+    state = grant(state.put("users", user, User(user)), user, "/vms", "PVEVMUser")
+    state = state.put("tokens", token, Token(token, privsep=False, expire=int(NOW) + 30 * DAY))
+    finding = Finding("expiring", "error", f"token {token}", "/" + "x" * 300, f"The token {token}.", fix="y" * 300)
+    after = grant(state, token, "/storage", "PVEAuditor")
+    seen = observed(state, firewall(), token)
+    return replace(
+        ordinary(),
+        observed=seen,
+        findings=(finding,),
+        excepted=(replace(finding, excepted="z" * 300),),
+        gaps=(Gap("g" * 300, "r" * 300, "f" * 300),),
+        notes=("n" * 300,),
+        after=after,
+        rights=rights_between(seen.access, state, after),
+    )
+
+
 def large(users: int = 1000, tokens: int = 1000, entries: int = 5000, guests: int = 1000) -> Audit:
     """Return an audit of a large cluster: a thousand ids of each kind, a thousand paths, thousands of entries."""
     builtin = releases.builtin_roles((9, 2))
