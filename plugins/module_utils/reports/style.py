@@ -178,6 +178,7 @@ footer { padding: 24px; color: var(--soft); font-size: 13px; }
   .tiles a { padding: 6px 8px; }
   a { text-decoration: none; }
   .scroll { overflow: visible; }
+  .chart { min-width: 0; }
   tr, li, .node { break-inside: avoid; }
   thead { display: table-header-group; }
   h2, h3, h4 { break-after: avoid; }
