@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.errors import UnsupportedError
 
 from .client.errors import OptionError
 from .firewall.document import parse_document as parse_firewall
@@ -34,6 +35,12 @@ def checked(raw: Any, spec: dict[str, Any], where: str) -> Params:
         raise OptionError(f"{where}: is no mapping.")
     found = ArgumentSpecValidator(spec).validate(dict(raw))  # type: ignore[no-untyped-call]  # Ansible has no types
     if found.error_messages:
-        raise OptionError(f"{where}: {'; '.join(found.error_messages)}.")
+        raise OptionError(f"{where}: {'; '.join(_told(error) for error in found.errors)}.")
     validated: Params = found.validated_parameters
     return validated
+
+
+def _told(error: Exception) -> str:
+    said = str(error).rstrip(".")
+    # Ansible's own modules put the first words of that sentence before it.
+    return f"unknown: {said}" if isinstance(error, UnsupportedError) else said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import tempfile
+import zlib
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,8 +19,10 @@ def read_text(path: str, option: str) -> str:
     """Return the text of a file, unpacked if it is packed with gzip. Raises OptionError, naming the option."""
     try:
         content = _expanded(path).read_bytes()
-        return (gzip.decompress(content) if content.startswith(_GZIP) else content).decode("utf-8", errors="replace")
-    except (OSError, EOFError) as error:
+        unpacked = gzip.decompress(content) if content.startswith(_GZIP) else content
+        # Some programs begin what they write with a mark of its encoding.
+        return unpacked.decode("utf-8-sig", errors="replace")
+    except (OSError, EOFError, zlib.error) as error:
         raise OptionError(f"{option}: {path} cannot be read: {_why(error)}.") from None
 
 

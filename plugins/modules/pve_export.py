@@ -99,12 +99,11 @@ requests:
 import time
 
 from ansible_collections.homelab.pve.plugins.module_utils.adopt.adopt import adopt
-from ansible_collections.homelab.pve.plugins.module_utils.local_files import read_text
 from ansible_collections.homelab.pve.plugins.module_utils.module import Connect, Outcome, Params, TextFile, run_writer
 from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import audit
 from ansible_collections.homelab.pve.plugins.module_utils.policy.observe import survey
-from ansible_collections.homelab.pve.plugins.module_utils.policy.sources import Recorder, Source, read_snapshot
-from ansible_collections.homelab.pve.plugins.module_utils.policy_file import whole_policy
+from ansible_collections.homelab.pve.plugins.module_utils.policy.sources import Recorder, Source
+from ansible_collections.homelab.pve.plugins.module_utils.policy_file import stored_cluster, whole_policy
 
 OPTIONS = {
     "snapshot": {"type": "path"},
@@ -118,11 +117,13 @@ OPTIONS = {
 def work(params: Params, ask: Connect) -> Outcome:
     """Read the cluster or its snapshot, and write it down as a policy."""
     source: Source
+    now = time.time()
     if params["snapshot"]:
-        source = read_snapshot(read_text(params["snapshot"], "snapshot"))
+        source = snapshot = stored_cluster(params["snapshot"], now)
+        # What is borne is what an audit of it finds, which judges it as it was when it was taken.
+        now = snapshot.taken
     else:
         source = Recorder(ask().read_only())
-    now = time.time()
     observed = survey(source, now, guests=params["guests"])
     found = adopt(observed, exclusive=params["exclusive"])
     if params["except_until"]:

@@ -219,6 +219,11 @@ status:
   type: str
   returned: when the audit was made
   sample: fail
+taken:
+  description: When the snapshot was taken that was audited, in UTC. None where a cluster was. It is judged as of then.
+  type: str
+  returned: when the audit was made
+  sample: "2026-11-01T03:00:00Z"
 findings:
   description: What is not as it should be, the gravest first.
   type: list
@@ -310,9 +315,9 @@ from ansible_collections.homelab.pve.plugins.module_utils.module import Connect,
 from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import FAIL, INCOMPLETE, audit
 from ansible_collections.homelab.pve.plugins.module_utils.policy.findings import FAIL_ON
 from ansible_collections.homelab.pve.plugins.module_utils.policy.logs import parse_logs
-from ansible_collections.homelab.pve.plugins.module_utils.policy.sources import Recorder, Source, read_snapshot
+from ansible_collections.homelab.pve.plugins.module_utils.policy.sources import Recorder, Source
 from ansible_collections.homelab.pve.plugins.module_utils.policy.spec import TYPED
-from ansible_collections.homelab.pve.plugins.module_utils.policy_file import whole_policy
+from ansible_collections.homelab.pve.plugins.module_utils.policy_file import stored_cluster, whole_policy
 from ansible_collections.homelab.pve.plugins.module_utils.reports import KINDS, render
 
 OPTIONS = {
@@ -336,15 +341,17 @@ def work(params: Params, connect: Connect) -> Outcome:
     """Audit, and say what came of it."""
     policy = whole_policy(params)
     now = time.time()
+    taken = None
     logs = None
     if params["access_logs"]:
         logs = parse_logs((path, read_text(path, "access_logs")) for path in params["access_logs"])
     source: Source
     if params["snapshot"]:
-        snapshot = read_snapshot(read_text(params["snapshot"], "snapshot"))
+        snapshot = stored_cluster(params["snapshot"], now)
         source, cluster = snapshot, params["cluster"] or params["snapshot"]
         # Nothing has expired since that had not when it was taken: it is judged as it was.
         now = snapshot.taken
+        taken = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     else:
         client = connect()
         source, cluster = Recorder(client.read_only()), params["cluster"] or client.options.host
@@ -354,7 +361,9 @@ def work(params: Params, connect: Connect) -> Outcome:
     asked = [(kind, path) for kind, path in (params["reports"] or {}).items() if path]
     reports = tuple(TextFile("report", path, render(found, kind, **shown)) for kind, path in asked)
     failed = status == FAIL or (status == INCOMPLETE and params["fail_on_incomplete"])
-    return Outcome({"status": status, **found.as_data()}, found.failure(status) if failed else "", reports)
+    return Outcome(
+        {"status": status, "taken": taken, **found.as_data()}, found.failure(status) if failed else "", reports
+    )
 
 
 def main() -> None:
