@@ -250,7 +250,8 @@ def _factors(rows: Any) -> list[dict[str, Any]]:
                 {name: entry[name] for name in _OF_FACTORS if name in entry} for entry in row.get("entries") or ()
             ],
         }
-        for row in rows
+        # Where nobody has any, PVE may also say null.
+        for row in rows or ()
     ]
 
 
