@@ -121,8 +121,14 @@ def test_entries_of_those_who_are_gone_are_told_by_their_own_rule() -> None:
     gone = (EVE, Principal("group", "gone"))
     state = as_declared().grant({key: flag for who in gone for key, flag in entry(who, "/vms", "PVEAdmin").items()})
     assert judged(state, document()).findings == []
-    state = state.put("users", EVE.name, User(EVE.name))
-    assert told(judged(state, document()).findings) == [(UNEXPECTED, "user eve@pve", "")]
+    alive = state.put("users", EVE.name, User(EVE.name))
+    assert told(judged(alive, document()).findings) == [(UNEXPECTED, "user eve@pve", "")]
+    # The policy wants somebody of that name, whose entries PVE deletes only when he is there.
+    users = {"users": [*POLICY["users"], {"userid": EVE.name}]}
+    for cure in (False, True):
+        (finding,) = judged(state, document({**users, "purge_ghosts": cure})).findings
+        assert (finding.rule, finding.subject) == (MISSING, "user eve@pve")
+        assert ("purge_ghosts: true" in finding.fix) is not cure
 
 
 def test_each_finding_is_known_again_and_told_from_others() -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...access.document import Document
-from ...access.ghosts import ghosts
+from ...access.ghosts import ghosts, purge
 from ...access.model import AccessState, Entry, is_token, owner_of
 from ...access.observe import View
 from ...access.paths import ancestors
@@ -32,7 +32,11 @@ def judge_access(observed: Observed, document: Document, judgement: Judgement) -
     # Where secrets are kept is for those who apply the policy.
     tokens = tuple(replace(spec, return_secret=True) for spec in document.tokens)
     wanted = replace(document, tokens=tokens).for_release(observed.access.release)
-    target = make_target(observed.access, wanted)
+    view = observed.access
+    if wanted.purge_ghosts and view.complete >= {"users", "groups", "acl"}:
+        # They go before all else.
+        view = replace(view, state=purge(view.state, view.complete).after)
+    target = make_target(view, wanted)
     _Drift(observed.access, wanted, target, judgement).run()
     return target.state
 
