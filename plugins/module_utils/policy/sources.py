@@ -118,8 +118,15 @@ class Recorder(_Answers):
         return self._keep(path, asked, answer)
 
     def prefetch(self, asks: Iterable[Ask]) -> None:
-        """Ask many questions at once. Those without an answer are asked again, alone, when somebody needs them."""
-        new = [ask for ask in asks if self.known(ask.path, dict(ask.params)) is NOTHING]
+        """Ask many questions at once. Those without an answer are asked again, alone, when somebody needs them.
+
+        What PVE refused before is not asked again: whoever needs it is told then.
+        """
+        new = []
+        for ask in asks:
+            params = dict(ask.params)
+            if question(ask.path, params) not in self.refused and self.known(ask.path, params) is NOTHING:
+                new.append(ask)
         if not new:
             return
 
