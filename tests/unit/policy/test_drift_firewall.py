@@ -409,6 +409,33 @@ def test_what_is_not_declared_of_a_rule_is_found_where_only_what_is_declared_may
     assert len(judgement.notes) == bool(found)
 
 
+@pytest.mark.parametrize("fields", [{"log": "info"}, {"enable": 0}])
+def test_a_rule_without_a_key_is_looked_at_as_closely(fields: Json) -> None:
+    raw, changed = copy.deepcopy(DECLARED), answers()
+    del raw["nodes"]["n1"]["rules"][0]["enable"], raw["nodes"]["n1"]["rules"][0]["key"]
+    changed[f"{NODE}/rules"][0].pop("comment")
+    assert judged(changed, raw).findings == []
+    edit(f"{NODE}/rules", 0, **fields)(changed)
+    (finding,) = judged(changed, raw).findings
+    assert (finding.rule, finding.subject) == (UNEXPECTED, "node n1")
+    assert list(finding.found) == list(fields)
+
+
+def test_an_entry_that_is_an_exception_is_declared_as_one_where_only_what_is_declared_may_be() -> None:
+    raw, changed = copy.deepcopy(DECLARED), answers()
+    edit(f"{CLUSTER}/ipset/admins", 0, nomatch=1)(changed)
+    (finding,) = judged(changed, raw).findings
+    assert (finding.rule, finding.subject, finding.path) == (UNEXPECTED, "cluster", "IP set admins 10.0.0.1")
+    assert finding.found == {"nomatch": True}
+    admins = raw["cluster"]["ipsets"][0]
+    admins["exclusive"] = False
+    judgement = judged(changed, raw)
+    assert judgement.findings == []
+    assert len(judgement.notes) == 1
+    admins.update(exclusive=True, entries=[{**admins["entries"][0], "nomatch": True}, admins["entries"][1]])
+    assert judged(changed, raw).findings == []
+
+
 def test_two_rules_that_go_are_no_change_of_order() -> None:
     changed = answers()
     order(f"{CLUSTER}/rules", 0, 3)(changed)

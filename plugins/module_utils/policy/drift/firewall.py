@@ -18,7 +18,7 @@ from ...firewall.sequence import Goal
 from ...firewall.shown import alias_row, entry_row, group_row, rule_row, set_row
 from ...firewall.target import make_target, same_option
 from ...firewall.values import plain_network
-from ...firewall.wanted import Document, ListSpec, PlaceSpec, RuleSpec
+from ...firewall.wanted import Document, ListSpec, PlaceSpec, RuleSpec, SetSpec
 from ..findings import Gap, Judgement
 from ..observe import Observed, guest_down, node_down, unread_datacenter
 from ..sources import NotInSnapshot
@@ -239,6 +239,23 @@ class _Drift:
             for cidr in sorted({*was, *will}):
                 one, other = _row(entry_row, was.get(cidr)), _row(entry_row, will.get(cidr))
                 self._tell(scope, f"{path} {cidr}", one, other, cidr in gone)
+            if spec is not None:
+                self._open_entries(scope, path, spec, was)
+
+    def _open_entries(self, scope: Scope, path: str, spec: SetSpec, was: Mapping[str, Entry]) -> None:
+        """Judge that entries are exceptions whose declaration does not speak of it."""
+        for entry in spec.entries:
+            old = was.get(entry.cidr)
+            if entry.state != ABSENT and entry.nomatch is None and old is not None and old.nomatch:
+                self._tell_open(scope, f"{path} {entry.cidr}", {"nomatch": True}, spec.exclusive)
+
+    def _tell_open(self, scope: Scope, path: str, left_open: Mapping[str, Any], exclusive: bool) -> None:
+        """Write down what the policy leaves open: a finding where only what is declared may be, else a note."""
+        what = f"{path} of {_named(scope)}"
+        if exclusive:
+            tell_open(self.judgement, subject_of(scope), path, what, left_open)
+        else:
+            self.judgement.note(f"{capital(what)}: {told_fields(left_open)}, and the policy leaves that open.")
 
     def _groups(self, place: PlaceTarget, pair: tuple[Mapping[str, Group], Mapping[str, Group]]) -> set[Scope]:
         """Judge the security groups, and return those whose rules are told with them."""
@@ -297,10 +314,8 @@ class _Drift:
                 found, expected = {"comment": old.comment}, {"comment": rule.comment}
             self._tell_different(scope, path, what, found, expected)
             left_open = _left_open(spec, rule)
-            if left_open and listed.exclusive:
-                tell_open(self.judgement, subject, path, what, left_open)
-            elif left_open:
-                self.judgement.note(f"{capital(what)}: {told_fields(left_open)}, and the policy leaves that open.")
+            if left_open:
+                self._tell_open(scope, path, left_open, listed.exclusive)
         absent = {spec.key for spec in listed.rules if spec.state == ABSENT and spec.key is not None}
         for element in sorted(goal.removed):
             old = goal.current[element]
