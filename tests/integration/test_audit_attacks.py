@@ -108,6 +108,7 @@ ATTACKS: dict[str, Change] = {
     "a second token": token("labby@pve!two", ("/vms", "PVEVMUser")),
     "a token of root": token("root@pam!x", privsep=0),
     "somebody joins a group": alter("users", {"userid": "labby@pve"}, groups=["ops"]),
+    "the user of a reader joins a group": alter("users", {"userid": "reader@pam"}, groups=["ops"]),
     "somebody of a new realm joins a group": several(
         add("realms", {"realm": "sso", "type": "openid"}), add("users", {"userid": "eve@sso", "groups": ["ops"]})
     ),
@@ -130,6 +131,12 @@ ATTACKS: dict[str, Change] = {
     "a group that nobody calls": wall("cluster", "groups", lambda old: [*old, {"group": "later", "rules": [OPEN]}]),
     "a rule in a group": wall("cluster", "groups", lambda old: [{**old[0], "rules": [OPEN, *old[0]["rules"]]}]),
     "the policy of the datacenter": options("cluster", policy_in="ACCEPT"),
+    "the auditor becomes an administrator": add("acl", *entries("/", "Administrator")),
+    "the auditor gets rights on guests": add("acl", *entries("/vms", "PVEVMAdmin")),
+    "a guest moves into a new pool": lambda state: state["pools"].append(
+        {"poolid": "fresh", "vms": [100], "storage": []}
+    ),
+    "a declared end is taken away, which was given in days": alter("tokens", {"tokenid": "reader@pam!one"}, expire=0),
     "a guest's firewall": options("guests/100", enable=0),
     "a node's firewall": options("nodes/ugreen", log_level_in="nolog"),
     "an address of a set is turned around": wall(
@@ -137,16 +144,6 @@ ATTACKS: dict[str, Change] = {
         "ipsets",
         lambda old: [{**old[0], "entries": [{**one, "nomatch": 1} for one in old[0]["entries"]]}],
     ),
-}
-# What the audit does not find yet.
-KNOWN = pytest.mark.xfail(strict=False, reason="not found")
-OPEN_ATTACKS: dict[str, Change] = {
-    "the auditor becomes an administrator": add("acl", *entries("/", "Administrator")),
-    "the auditor gets rights on guests": add("acl", *entries("/vms", "PVEVMAdmin")),
-    "a guest moves into a new pool": lambda state: state["pools"].append(
-        {"poolid": "fresh", "vms": [100], "storage": []}
-    ),
-    "a declared end is taken away, which was given in days": alter("tokens", {"tokenid": "reader@pam!one"}, expire=0),
 }
 LESS: dict[str, Change] = {
     "a guest": add("acl", *entries("/vms/100", "NoAccess")),
@@ -169,6 +166,7 @@ def simulator() -> Any:
 def policy() -> Policy:
     days = deepcopy(POLICY)
     row(days["pve_access"], "tokens", tokenid="reader@pam!one")["expire"] = "90d"
+    del row(days["pve_access"], "users", userid="reader@pam")["groups"]
     return whole_policy(json.loads(json.dumps(days)))
 
 
@@ -190,13 +188,7 @@ def test_nothing_is_found_where_nothing_was_done(simulator: Simulator, policy: P
     assert done.gaps == ()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        *[pytest.param(change, id=name) for name, change in ATTACKS.items()],
-        *[pytest.param(change, id=name, marks=KNOWN) for name, change in OPEN_ATTACKS.items()],
-    ],
-)
+@pytest.mark.parametrize("change", [pytest.param(change, id=name) for name, change in ATTACKS.items()])
 def test_what_somebody_does_by_hand_fails_the_audit(simulator: Simulator, policy: Policy, change: Change) -> None:
     done = audited(simulator, policy, change)
     assert done.status("error") == FAIL

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any, Callable, TypeVar
 
 from ..client.errors import OptionError
@@ -16,7 +17,7 @@ from ..least.applications import application, rights_of
 from ..least.policy import as_policy
 from . import paths
 from .expiry import Expiry, parse_expiry
-from .model import ROOT, Principal, is_token, owner_of
+from .model import ROOT, Entry, Principal, is_token, owner_of
 from .releases import Release
 
 T = TypeVar("T")
@@ -107,6 +108,11 @@ class Scope:
     # For ACL entries, both have to match where both are given.
     principals: tuple[str, ...] = ()
 
+    def covers(self, entry: Entry) -> bool:
+        """Tell whether an ACL entry is inside of this scope for ACL entries."""
+        whom = self.principals or ("*",)
+        return matches(entry.path, self.patterns) and matches(entry.principal.name, whom)
+
 
 @dataclass(frozen=True)
 class ApplicationSpec:
@@ -137,6 +143,20 @@ class Document:
     # Take away the ACL entries of users and groups that are gone.
     purge_ghosts: bool = False
 
+    def is_exclusive(self, kind: str, name: str) -> bool:
+        """Tell whether a user, group, role or pool is inside of an exclusive scope of its kind, and not to be kept."""
+        inside = any(scope.kind == kind and matches(name, scope.patterns) for scope in self.exclusive)
+        return inside and not self.keeps(name)
+
+    def is_exclusive_entry(self, entry: Entry) -> bool:
+        """Tell whether an ACL entry is inside of an exclusive scope, and not to be kept."""
+        inside = any(scope.kind == "acls" and scope.covers(entry) for scope in self.exclusive)
+        return inside and not self.keeps(entry.principal.name)
+
+    def keeps(self, name: str) -> bool:
+        """Tell whether exclusive scopes spare what has this name, whoever applies them."""
+        return name == ROOT or matches(name, self.keep)
+
     def for_release(self, release: Release) -> Document:
         """Return the document with roles and ACL entries in place of applications. Raises OptionError.
 
@@ -155,6 +175,11 @@ class Document:
                     )
             acls += [_shared(spec.tokenid, list(acl.paths), [acl.role], acl.propagate) for acl in policy.acls]
         return replace(self, roles=tuple(roles.values()), acls=(*self.acls, *acls), applications=())
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Tell whether a name is like one of some shell patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def parse_document(raw: Mapping[str, Any]) -> Document:

@@ -8,17 +8,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 from ..client.errors import OptionError
 from ..wording import some_of
 from . import paths, releases
 from .births import DEAD, MISSING, to_restore
-from .document import AclSpec, Document, GroupSpec, PoolSpec, RoleSpec, TokenSpec, UserSpec
+from .document import AclSpec, Document, GroupSpec, PoolSpec, RoleSpec, TokenSpec, UserSpec, matches
 from .expiry import Expiry
 from .ghosts import CURE, ghosts
-from .model import NO_ACCESS, ROOT, AccessState, Entry, Group, Pool, Principal, Role, Token, User, owner_of
+from .model import NO_ACCESS, AccessState, Entry, Group, Pool, Principal, Role, Token, User, owner_of
 from .observe import View
 from .permissions import Evaluator, unnamed_below
 from .steps import goes_with_role_or_pool
@@ -47,6 +46,8 @@ class Target:
 
     base: AccessState  # the observed state, with what an earlier task would have made
     state: AccessState
+    # Nothing is applied: things are judged (see ``make_target``).
+    judging: bool = False
     assumed: list[str] = field(default_factory=list)
     problems: list[Refusal] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -69,10 +70,15 @@ class Target:
         return any(one.about == about for one in self.problems)
 
 
-def make_target(view: View, wanted: Document) -> Target:
-    """Work out what is meant. Problems are collected, not raised: the user wants to see all of them."""
+def make_target(view: View, wanted: Document, *, judging: bool = False) -> Target:
+    """Work out what is meant. Problems are collected, not raised: the user wants to see all of them.
+
+    ``judging`` is for those who change nothing. Then what applying leaves alone, so that nobody is locked out or
+    nothing is lost, is not meant all the same: undeclared rights of the caller and undeclared pools with members in
+    exclusive scopes, and that there is no end at all where one is declared.
+    """
     wanted = wanted.for_release(view.release)
-    target = Target(view.state, view.state)
+    target = Target(view.state, view.state, judging)
     _assume(target, view, wanted)
     for role in wanted.roles:
         _role(target, view, role)
@@ -265,7 +271,7 @@ def _user(target: Target, view: View, spec: UserSpec) -> None:
         User(
             spec.userid,
             enable=was.enable if spec.enable is None else spec.enable,
-            expire=_expire(spec.expire, old.expire if old else None, view.now),
+            expire=_expire(target, view, spec.expire, old.expire if old else None),
             groups=groups,
             firstname=_kept(spec.firstname, was.firstname),
             lastname=_kept(spec.lastname, was.lastname),
@@ -280,10 +286,12 @@ def _kept(given: str | None, was: str) -> str:
     return was if given is None else given
 
 
-def _expire(given: Expiry | None, was: int | None, now: float) -> int:
+def _expire(target: Target, view: View, given: Expiry | None, was: int | None) -> int:
     if given is None:
         return was or 0
-    return given.at(now) if was is None else given.compared_with(was)
+    # A span that was reckoned once has left an end.
+    never_reckoned = was is None or (target.judging and was == 0)
+    return given.at(view.now) if never_reckoned else given.compared_with(was or 0)
 
 
 def _say_if_over(target: Target, view: View, what: str, expire: int) -> None:
@@ -307,7 +315,7 @@ def _token(target: Target, view: View, spec: TokenSpec) -> None:
             )
         return
     was = old or Token(spec.tokenid)
-    expire = _expire(spec.expire, old.expire if old else None, view.now)
+    expire = _expire(target, view, spec.expire, old.expire if old else None)
     renewed = view.secrets.get(spec.tokenid) in (MISSING, DEAD) and spec.renew == "when_lost"
     if old and spec.expire and renewed:
         expire = spec.expire.at(view.now)
@@ -533,10 +541,6 @@ def _grant_owners(target: Target, spec: AclSpec) -> None:
 # -- exclusive scopes -----------------------------------------------------------------------------------------------
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
 def _exclusive(target: Target, view: View, wanted: Document) -> None:
     """Drop what stands undeclared inside an exclusive scope."""
     surplus: set[Entry] = set()
@@ -555,23 +559,21 @@ def _exclusive(target: Target, view: View, wanted: Document) -> None:
             continue
         if scope.kind == "acls":
             for entry, unused in target.state.entries():
-                inside = _matches(entry.path, scope.patterns)
-                if scope.principals:
-                    inside = inside and _matches(entry.principal.name, scope.principals)
-                if not inside or entry in asked_for:
+                if not scope.covers(entry) or entry in asked_for:
                     continue
                 if not _protected(target, view, wanted, entry.principal.name, entry):
                     surplus.add(entry)
             continue
         for name in list(getattr(target.state, scope.kind)):
             key = owner_of(name) if scope.kind == "tokens" else name
-            if not _matches(key, scope.patterns) or name in names[scope.kind]:
+            if not matches(key, scope.patterns) or name in names[scope.kind]:
                 continue
             if scope.kind == "roles" and target.state.roles[name].special:
                 continue
             if _protected(target, view, wanted, name, None):
                 continue
-            if scope.kind == "pools" and (target.state.pools[name].vms or target.state.pools[name].storage):
+            pool = target.state.pools[name] if scope.kind == "pools" else None
+            if pool is not None and (pool.vms or pool.storage) and not target.judging:
                 target.kept.append(f"pool {name} (it has members)")
                 continue
             target.state = target.state.drop(scope.kind, name)
@@ -579,16 +581,20 @@ def _exclusive(target: Target, view: View, wanted: Document) -> None:
 
 
 def _protected(target: Target, view: View, wanted: Document, name: str, entry: Entry | None) -> bool:
-    """Tell whether something is outside every exclusive scope: the caller's own, root@pam, and what is to be kept."""
+    """Tell whether something is outside every exclusive scope: the caller's own, root@pam, and what is to be kept.
+
+    The caller is spared so that he does not lock himself out; where he is only judged, he is as everybody else.
+    """
     what = f"{entry.path} {name} {entry.role}" if entry else name
-    mine = {view.caller, view.caller_user}
-    mine |= set(target.state.users[view.caller_user].groups) if view.caller_user in target.state.users else set()
-    if name in mine or name == ROOT or _matches(name, wanted.keep):
+    mine = set() if target.judging else {view.caller, view.caller_user}
+    if mine and view.caller_user in target.state.users:
+        mine |= target.state.users[view.caller_user].groups
+    if name in mine or wanted.keeps(name):
         target.kept.append(what)
         return True
     # A user whose token is kept is kept too: the one cannot be without the other.
     tokens = target.state.tokens_of.get(name, frozenset())
-    if entry is None and any(_matches(token, wanted.keep) for token in tokens):
+    if entry is None and any(matches(token, wanted.keep) for token in tokens):
         target.kept.append(what)
         return True
     return False

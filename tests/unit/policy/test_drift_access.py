@@ -346,6 +346,98 @@ def test_what_lists_hold_is_told_by_what_is_less_and_more() -> None:
     )
 
 
+# -- what applying leaves alone, and an audit does not ----------------------------------------------------------------
+
+
+def test_the_caller_is_judged_as_everybody_else() -> None:
+    """He is spared when a policy is applied, so that he does not lock himself out."""
+    joe = as_declared().grant({**entry(JOE, "/vms", "Administrator"), **entry(OPS, "/vms", "Administrator")})
+    joe = joe.put("tokens", "joe@pve!x", Token("joe@pve!x"))
+    joe = joe.grant(entry(Principal("token", "joe@pve!x"), "/vms", "Administrator"))
+    view = replace(view_of(joe, "joe@pve!x"), complete=view_of(joe).complete)
+    assert plan_access(view, replace(document(), allow_lockout=True)).changes == ()
+    assert told(judged(joe, document(), caller="joe@pve!x").findings) == [
+        (UNEXPECTED, "group ops", "/vms"),
+        (UNEXPECTED, "user joe@pve", "/vms"),
+        (UNEXPECTED, "token joe@pve!x", ""),
+    ]
+    assert judged(joe, document({"keep": ["ops", "joe@pve*", "ann@pve"]})).findings == []
+
+
+OPEN_USERS = {"users": [{"userid": "joe@pve"}, {"userid": "sue@pam"}]}
+EXTRA = {"groups": [*POLICY["groups"], {"groupid": "extra"}]}
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        ({}, [("user joe@pve", "extra"), ("user joe@pve", "ops"), ("user sue@pam", "ops")]),
+        ({"exclusive": {"users": {"ids": ["*@pve"]}}}, [("user joe@pve", "extra"), ("user joe@pve", "ops")]),
+        ({"exclusive": {"groups": {"ids": ["ops"]}}}, [("user joe@pve", "ops"), ("user sue@pam", "ops")]),
+        ({"exclusive": {}}, []),
+        ({"keep": ["ops"]}, [("user joe@pve", "extra")]),
+        ({"keep": ["joe@pve"]}, [("user sue@pam", "ops")]),
+        ({"users": [{"userid": "joe@pve", "groups": ["ops"], "append": True}]}, [("user joe@pve", "extra")]),
+        ({"users": [{"userid": "joe@pve", "groups": ["extra", "ops"]}], "keep": ["sue@pam"]}, []),
+    ],
+)
+def test_who_is_in_a_group_has_to_be_declared_where_nothing_else_may_be(raw: Json, found: list[Any]) -> None:
+    state = as_declared().put("groups", "extra", Group("extra"))
+    state = state.put("users", "joe@pve", replace(joe, groups=frozenset({"extra", "ops"})))
+    state = state.put("users", "sue@pam", User("sue@pam", groups=frozenset({"ops"})))
+    keep = {"keep": ["ann@pve", *raw.get("keep", [])]}
+    findings = judged(state, document({**OPEN_USERS, **EXTRA, **raw, **keep})).findings
+    if "append" in str(raw):
+        found = [*found, ("user sue@pam", "ops")]
+    assert sorted((one.subject, one.apart) for one in findings) == found
+    assert {one.rule for one in findings} <= {UNEXPECTED}
+    assert all("leaves that alone" in one.fix for one in findings)
+
+
+@pytest.mark.parametrize(
+    ("pools", "found"),
+    [
+        ([{"poolid": "lab", "comment": "To play with"}], [("pool lab", {"vms": [100], "storage": ["local"]})]),
+        ([{"poolid": "lab", "vms": [100]}], [("pool lab", {"storage": ["local"]})]),
+        ([{"poolid": "lab", "storage": ["local"], "append": True}], [("pool lab", {"vms": [100]})]),
+        ([{"poolid": "lab", "vms": [100], "storage": ["local"]}], []),
+        # A guest that is to go elsewhere is told where it is missing.
+        (
+            [{"poolid": "lab", "storage": ["local"]}, {"poolid": "new", "vms": [100], "allow_move": True}],
+            [("pool lab", {"vms": [100]}), ("pool new", None)],
+        ),
+    ],
+)
+def test_members_of_pools_have_to_be_declared_where_nothing_else_may_be(pools: list[Json], found: list[Any]) -> None:
+    state = as_declared().put("pools", "lab", Pool("lab", "To play with", frozenset({100}), frozenset({"local"})))
+    scoped = {**POLICY["exclusive"], "pools": {"ids": ["*"]}}
+    findings = judged(state, document({"pools": pools, "exclusive": scoped})).findings
+    assert [(one.subject, one.found) for one in findings] == found
+    if len(pools) == 1:
+        assert judged(state, document({"pools": pools})).findings == []
+
+
+def test_pools_that_nobody_declared_are_found_with_members_too() -> None:
+    state = as_declared().put("pools", "p2", Pool("p2", vms=frozenset({102}))).put("pools", "p3", Pool("p3"))
+    wanted = document({"exclusive": {**POLICY["exclusive"], "pools": {"ids": ["p*"]}}})
+    full, empty = judged(state, wanted).findings
+    assert told([full, empty]) == [(UNEXPECTED, "pool p2", ""), (UNEXPECTED, "pool p3", "")]
+    assert "Take its members out first" in full.fix
+    assert "members" not in empty.fix
+
+
+def test_no_end_at_all_is_found_where_one_is_declared() -> None:
+    endless = as_declared().put("tokens", "joe@pve!ci", Token("joe@pve!ci", privsep=False))
+    (finding,) = judged(endless, document()).findings
+    assert (finding.rule, finding.subject) == (DIFFERENT, "token joe@pve!ci")
+    assert finding.found == {"privsep": False, "expire": 0}
+    assert finding.expected == {"privsep": True, "expire": 1_807_833_600}
+    assert "declared as a day" in finding.fix
+    # Who applies the policy leaves alone what is there.
+    endless = as_declared().put("tokens", "joe@pve!ci", Token("joe@pve!ci"))
+    assert plan_access(view_of(endless), document()).changes == ()
+
+
 # -- what cannot be applied -------------------------------------------------------------------------------------------
 
 REFUSALS: dict[str, tuple[Json, tuple[str, str], str]] = {

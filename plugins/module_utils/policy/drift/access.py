@@ -6,11 +6,12 @@ token or with a role) is told with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...access.document import Document
+from ...access.document import Document, TokenSpec, UserSpec
+from ...access.expiry import Expiry
 from ...access.ghosts import ghosts, purge
 from ...access.model import AccessState, Entry, is_token, owner_of
 from ...access.observe import View
@@ -18,13 +19,19 @@ from ...access.paths import ancestors
 from ...access.releases import privileges
 from ...access.shown import FIELDS, KEYS, acl_row
 from ...access.target import ENTRIES, STATE, UNSEEN, Refusal, Target, make_target, powerless
+from ...wording import some_of
 from ..findings import Judgement
 from ..observe import Observed, unseen
-from .findings import differing, tell_different, tell_missing, tell_refused, tell_unexpected
+from .findings import LEFT_ALONE, differing, tell_different, tell_missing, tell_refused, tell_unexpected
 
 Fields = dict[str, Any]
 Thing = tuple[str, str]  # a kind of objects (users, groups, ...) and an id
 _NEW_SECRET = "A token that is made anew has a new secret."
+_NOT_EMPTY = "Take its members out first; PVE insists."
+_NO_END = (
+    "It gets an end again if that is declared as a day: a span is reckoned when something is made or renewed, and what "
+    "is there is left alone."
+)
 
 
 def judge_access(observed: Observed, document: Document, judgement: Judgement) -> AccessState:
@@ -36,7 +43,7 @@ def judge_access(observed: Observed, document: Document, judgement: Judgement) -
     if wanted.purge_ghosts and view.complete >= {"users", "groups", "acl"}:
         # They go before all else.
         view = replace(view, state=purge(view.state, view.complete).after)
-    target = make_target(view, wanted)
+    target = make_target(view, wanted, judging=True)
     _Drift(observed.access, wanted, target, judgement).run()
     return target.state
 
@@ -63,6 +70,8 @@ class _Drift:
         self._entries()
         for kind in KEYS:
             self._objects(kind)
+        self._memberships()
+        self._pool_members()
         self._refused()
         for kept in self.target.kept:
             self.judgement.note(f"Not declared, and left alone all the same: {kept}.")
@@ -148,7 +157,9 @@ class _Drift:
             return
         subject = _subject(kind, name)
         fields = {**FIELDS[kind](old), **self._company(self.before, self.after, kind, name)}
-        tell_unexpected(self.judgement, subject, "", subject, fields, absent=(kind, name) in self.absent)
+        absent = (kind, name) in self.absent
+        also = _NOT_EMPTY if kind == "pools" and (old.vms or old.storage) and not absent else ""
+        tell_unexpected(self.judgement, subject, "", subject, fields, absent=absent, also=also)
 
     def _company(self, state: AccessState, other: AccessState, kind: str, name: str) -> Fields:
         """Return what goes with an object that is in one of two states only."""
@@ -178,13 +189,72 @@ class _Drift:
         found, expected = differing(found, expected)
         if expected:
             subject = _subject(kind, name)
-            tell_different(self.judgement, subject, "", subject, found, expected, self._obstacle(subject))
+            also = [self._obstacle(subject)]
+            if "expire" in expected and _expiry(self.wanted, kind, name).span:
+                also.append(_NO_END)
+            tell_different(self.judgement, subject, "", subject, found, expected, " ".join(filter(None, also)))
 
     def _obstacle(self, subject: str, secret: bool = False, path: str = "") -> str:
         """Return what stands against putting something right by applying the policy, and what that brings with it."""
         problems = self.obstacles.pop((subject, path), {})
         parts = [f"As it is, that is refused: {problem}" for problem in problems.values()]
         return " ".join([*parts, _NEW_SECRET] if secret else parts)
+
+    # -- what is left open -------------------------------------------------------------------------------------------
+
+    def _memberships(self) -> None:
+        """Judge who is in which group where the policy leaves that open, and only what is declared may be there.
+
+        Of groups that are only on one side, the members are told with them.
+        """
+        declared = {spec.userid: spec for spec in self.wanted.users}
+        for name in sorted(self.before.users.keys() & self.after.users.keys()):
+            spec = declared.get(name)
+            if spec and spec.groups is not None and not spec.append:
+                continue
+            undeclared = self.before.users[name].groups - ((spec.groups if spec else None) or frozenset())
+            for group in sorted(undeclared & self.after.groups.keys()):
+                if self.wanted.keeps(name) or self.wanted.keeps(group):
+                    continue
+                if self.wanted.is_exclusive("users", name) or self.wanted.is_exclusive("groups", group):
+                    what = f"the membership of user {name} in group {group}"
+                    found = {"groups": [group]}
+                    tell_unexpected(
+                        self.judgement,
+                        _subject("users", name),
+                        "",
+                        what,
+                        found,
+                        fix=f"Declare which groups the user is in, 'groups: []' if it is none, and apply the policy: "
+                        f"as long as it does not say, {LEFT_ALONE}",
+                        apart=group,
+                    )
+
+    def _pool_members(self) -> None:
+        """Judge the members of declared pools where the policy leaves them open, and only declared ones may be."""
+        for spec in self.wanted.pools:
+            old, new = self.before.pools.get(spec.poolid), self.after.pools.get(spec.poolid)
+            if old is None or new is None or not self.wanted.is_exclusive("pools", spec.poolid):
+                continue
+            found: Fields = {}
+            if spec.vms is None or spec.append:
+                found["vms"] = sorted((old.vms & new.vms) - (spec.vms or frozenset()))
+            if spec.storage is None or spec.append:
+                found["storage"] = sorted((old.storage & new.storage) - (spec.storage or frozenset()))
+            found = {field: names for field, names in found.items() if names}
+            if not found:
+                continue
+            told = some_of(str(name) for names in found.values() for name in names)
+            tell_unexpected(
+                self.judgement,
+                _subject("pools", spec.poolid),
+                "",
+                f"what is in pool {spec.poolid} ({told})",
+                found,
+                fix=f"Declare its {' and '.join(found)}, '[]' if it has none, and apply the policy: as long as it does "
+                f"not say, {LEFT_ALONE}",
+                apart="members",
+            )
 
     # -- ACL entries ---------------------------------------------------------------------------------------------------
 
@@ -262,6 +332,11 @@ def _absent(wanted: Document) -> frozenset[Any]:
         if acl.state == "absent":
             found.update(Entry(path, who, role) for path in acl.paths for who in acl.principals for role in acl.roles)
     return frozenset(found)
+
+
+def _expiry(wanted: Document, kind: str, name: str) -> Expiry:
+    specs: Iterable[UserSpec | TokenSpec] = wanted.users if kind == "users" else wanted.tokens
+    return next((spec.expire for spec in specs if getattr(spec, KEYS[kind]) == name and spec.expire), Expiry())
 
 
 def _subject(kind: str, name: str) -> str:

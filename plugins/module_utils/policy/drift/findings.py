@@ -10,6 +10,8 @@ from ..findings import Judgement
 MISSING, UNEXPECTED, DIFFERENT, REFUSED = "drift_missing", "drift_unexpected", "drift_different", "policy_refused"
 RULES = (MISSING, UNEXPECTED, DIFFERENT, REFUSED)
 APPLY = "Apply the policy with homelab.pve.site"
+# Why applying a policy does not put right what it leaves open.
+LEFT_ALONE = "applying it leaves that alone."
 Fields = Mapping[str, Any]
 
 
@@ -37,15 +39,19 @@ def tell_unexpected(
     *,
     absent: bool = False,
     also: str = "",
+    fix: str = "",
     apart: str = "",
 ) -> None:
-    """Write down that something is there that is not declared, or (``absent``) that is declared not to be there."""
+    """Write down that something is there that is not declared, or (``absent``) that is declared not to be there.
+
+    ``fix`` is for where applying the policy as it is does not help; ``also`` is what else there is to know.
+    """
     if absent:
         said = f"{capital(what)} is there, and the policy says that it must not be."
-        fix = f"{APPLY} to take it away, or take 'state: absent' out of the policy."
+        fix = fix or f"{APPLY} to take it away, or take 'state: absent' out of the policy."
     else:
         said = f"{capital(what)} is there, and is not declared, where only what is declared may be."
-        fix = f"{APPLY} to take it away, or declare it."
+        fix = fix or f"{APPLY} to take it away, or declare it."
     judgement.find(UNEXPECTED, subject, path, said, found=found, fix=_sentences(fix, also), apart=apart)
 
 
