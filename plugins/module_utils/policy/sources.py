@@ -17,6 +17,7 @@ from ..client.errors import BY_STATUS, ApiError, OptionError, PveError
 from ..client.http import ReadOnly
 from ..facts.ask import NOTHING, Ask
 from ..facts.fetch import Collector, Fetcher
+from .shapes import whole_number, wrong_shape
 
 FORMAT = "homelab.pve snapshot"
 VERSION = 1
@@ -173,19 +174,29 @@ class Snapshot(_Answers):
         super().__init__()
         if not isinstance(data, Mapping) or data.get("format") != FORMAT:
             raise OptionError("This is no snapshot.", "homelab.pve.pve_snapshot makes one.")
-        if data.get("version") != VERSION:
+        version, caller, taken = data.get("version"), data.get("caller"), whole_number(data.get("taken"))
+        if not isinstance(version, int) or isinstance(version, bool):
+            raise _damaged(f"its version, {version!r}, is no number")
+        if version != VERSION:
             raise OptionError(
-                f"The snapshot is of version {data.get('version')}, and this collection reads version {VERSION}.",
+                f"The snapshot is of version {version}, and this collection reads version {VERSION}.",
                 "Take a new one.",
             )
+        if taken is None:
+            raise _damaged(f"when it was taken, {data.get('taken')!r}, is no time")
+        if not isinstance(caller, str):
+            raise _damaged(f"who took it, {caller!r}, is no user or token")
+        self.taken, self.identity = taken, caller
         try:
-            self.taken = int(data["taken"])
             self.release: Release = parse_release(str(data["release"]))
-            self.identity = str(data["caller"])
             self.answers.update(data["answers"])
             self.refused.update({asked: (int(status), str(text)) for asked, (status, text) in data["refused"].items()})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise OptionError(f"The snapshot is damaged: {error!r}.", "Take a new one.") from None
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise _damaged(repr(error)) from None
+        for asked, answer in self.answers.items():
+            said = wrong_shape(asked, answer)
+            if said:
+                raise _damaged(f"GET {asked}: {said}")
 
     def get(self, path: str, params: Params | None = None) -> Any:
         """Return the answer of a GET. Raises ApiError where PVE refused it, NotInSnapshot where it was not asked."""
@@ -207,7 +218,13 @@ def read_snapshot(text: str) -> Snapshot:
         data = json.loads(text)
     except ValueError as error:
         raise OptionError(f"The snapshot is no JSON: {error}.", "Take a new one.") from None
+    except RecursionError:
+        raise _damaged("it is nested too deep") from None
     return Snapshot(data)
+
+
+def _damaged(what: str) -> OptionError:
+    return OptionError(f"The snapshot is damaged: {what}.", "Take a new one.")
 
 
 # -- what is kept of answers ------------------------------------------------------------------------------------------
