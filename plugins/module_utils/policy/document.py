@@ -60,6 +60,8 @@ class Hygiene:
     """How much each rule matters, and the numbers that some of them take."""
 
     levels: Mapping[str, str] = field(default_factory=default_levels)
+    # The rules whose levels the policy itself gives.
+    given: frozenset[str] = frozenset()
     # A token or user that expires within so many days is found.
     expiring_days: int = 14
     # A token that was not used for so many days is found, where access logs are handed in.
@@ -102,6 +104,12 @@ def _assertion(where: str, raw: Raw) -> Iterable[Assertion]:
         raise OptionError(f"{where}: says nothing about {raw['subject']}.", f"Give one of {', '.join(_KINDS)}.")
     if not raw["subject"]:
         raise OptionError(f"{where}: subject is empty.", "Name a user or a token, or give a pattern such as '*@pve'.")
+    if not raw["paths"]:
+        raise OptionError(f"{where}: paths is empty, so it says nothing.", "Name a path; / is the one above all.")
+    for kind in (AT_LEAST, NEVER):
+        if kind in kinds and not raw[kind]:
+            hint = "nothing: true says that no privilege may be held." if kind == NEVER else "Name privileges."
+            raise OptionError(f"{where}: {kind} is empty, which always holds.", hint)
     found = []
     for path in raw["paths"]:
         normal = path if is_pattern(path) else paths.normalise(path)
@@ -132,13 +140,12 @@ def _known(where: str, privs: Iterable[str]) -> None:
 
 
 def _hygiene(raw: Raw) -> Hygiene:
-    levels = default_levels()
-    levels.update({rule: str(raw[rule]) for rule in RULES if raw.get(rule) is not None})
+    given = {rule: str(raw[rule]) for rule in RULES if raw.get(rule) is not None}
     days = {name: int(raw[name]) for name in ("expiring_days", "unused_days") if raw.get(name) is not None}
     for name, value in days.items():
         if value < 1:
             raise OptionError(f"pve_hygiene, {name}: {value} is no number of days.")
-    return Hygiene(levels, **days)
+    return Hygiene({**default_levels(), **given}, frozenset(given), **days)
 
 
 def _exemption(where: str, raw: Raw) -> Exemption:

@@ -231,7 +231,14 @@ def test_what_cannot_be_seen_is_not_said_to_be_lacking() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "message"), [({}, "says nothing about"), ({"never": ["VM.Consol"]}, "Did you mean VM.Console")]
+    ("kind", "message"),
+    [
+        ({}, "says nothing about"),
+        ({"never": ["VM.Consol"]}, "Did you mean VM.Console"),
+        ({"never": []}, "never is empty.*nothing: true"),
+        ({"at_least": [], "at_most": ["VM.Audit"]}, "at_least is empty"),
+        ({"paths": [], "nothing": True}, "paths is empty"),
+    ],
 )
 def test_what_is_no_assertion(kind: Json, message: str) -> None:
     with pytest.raises(OptionError, match=message):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.homelab.pve.plugins.module_utils.access import releases
+from ansible_collections.homelab.pve.plugins.module_utils.access.document import parse_document
 from ansible_collections.homelab.pve.plugins.module_utils.access.model import (
     AccessState,
     Entry,
@@ -21,7 +22,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.observe import 
 from ansible_collections.homelab.pve.plugins.module_utils.access.permissions import Evaluator
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.observe import View as FirewallView
 from ansible_collections.homelab.pve.plugins.module_utils.policy.catalogue import default_levels
-from ansible_collections.homelab.pve.plugins.module_utils.policy.document import Hygiene, Policy
+from ansible_collections.homelab.pve.plugins.module_utils.policy.document import Hygiene, Policy, parse_policy
 from ansible_collections.homelab.pve.plugins.module_utils.policy.findings import Judgement
 from ansible_collections.homelab.pve.plugins.module_utils.policy.hygiene import judge
 from ansible_collections.homelab.pve.plugins.module_utils.policy.logs import AccessLogs
@@ -83,6 +84,29 @@ def found(access: AccessState, **fields: Any) -> Found:
 
 
 ANN = User("ann@pve")
+
+
+@pytest.mark.parametrize(
+    ("exclusive", "keep", "given", "level"),
+    [
+        ({"paths": ["/vms*"]}, [], {}, "error"),
+        ({"paths": ["*"], "principals": ["gone@pve"]}, [], {}, "error"),
+        ({"paths": ["*"], "principals": ["ann@pve"]}, [], {}, "warn"),
+        ({"paths": ["/pool*"]}, [], {}, "warn"),
+        ({"paths": ["*"]}, ["gone@pve"], {}, "warn"),
+        ({"paths": ["*"]}, [], {"ghosts": "info"}, "info"),
+        ({"paths": ["*"]}, [], {"ghosts": "ignore"}, None),
+    ],
+)
+def test_ghosts_matter_more_where_only_declared_entries_may_be(
+    exclusive: Any, keep: Any, given: dict[str, str], level: str | None
+) -> None:
+    policy = parse_policy(
+        {"pve_hygiene": given}, parse_document({"exclusive": {"acls": exclusive}, "keep": keep}), None
+    )
+    judgement = Judgement(policy.hygiene.levels)
+    judge(observed(state(("/vms", "user", "gone@pve", "PVEAuditor"))), policy, judgement, None)
+    assert [one.level for one in judgement.findings if one.rule == "ghosts"] == ([level] if level else [])
 
 
 def test_a_role_that_is_gone() -> None:

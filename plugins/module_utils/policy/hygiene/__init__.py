@@ -30,7 +30,7 @@ def judge(observed: Observed, policy: Policy, judgement: Judgement, logs: Access
     people(case)
     admins(case)
     factors(case)
-    entries(case)
+    entries(case, policy.access)
     roles(case)
     firewall(case)
     reach(case)

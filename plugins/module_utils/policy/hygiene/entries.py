@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from ...access.document import Document
 from ...access.ghosts import CURE, ghosts
-from ...access.model import Principal
+from ...access.model import Entry, Principal
 from ...access.paths import guest_of
+from ..findings import ERROR
 from .subjects import Case, called, entries_text, whose
 
 # What stands at the start of a path, and the rule and the kind of thing that the rest of it names.
@@ -19,17 +21,23 @@ _NAMED: Mapping[str, tuple[str, str]] = {
 }
 
 
-def judge(case: Case) -> None:
+def judge(case: Case, declared: Document | None) -> None:
     """Find entries of principals, on things and with roles that are not there, where that is known."""
     if case.knows_rights:
         _roles(case)
         _things(case)
         for principal, paths in ghosts(case.state, case.observed.access.complete).items():
-            _ghost(case, principal, paths)
+            _ghost(case, principal, paths, declared)
     _users(case)
 
 
-def _ghost(case: Case, principal: Principal, paths: Mapping[str, Mapping[str, bool]]) -> None:
+def _ghost(
+    case: Case, principal: Principal, paths: Mapping[str, Mapping[str, bool]], declared: Document | None
+) -> None:
+    # Where only declared entries may be, it matters as much as any other that is not.
+    entries = [Entry(path, principal, role) for path, roles in paths.items() for role in roles]
+    undeclared = declared is not None and any(map(declared.is_exclusive_entry, entries))
+    raised = undeclared and "ghosts" not in case.hygiene.given and case.judgement.wants("ghosts")
     case.judgement.find(
         "ghosts",
         whose(principal),
@@ -38,6 +46,7 @@ def _ghost(case: Case, principal: Principal, paths: Mapping[str, Mapping[str, bo
         expected=[],
         found=entries_text(paths),
         fix=f"{CURE} PVE refuses to delete them by themselves.",
+        level=ERROR if raised else None,
     )
 
 
