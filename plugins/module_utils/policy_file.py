@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .access.document import parse_document
+from .access.expiry import parse_expiry
 from .access.spec import DOCUMENT as ACCESS
 from .client.errors import OptionError
 from .documents import Params, checked, whole_firewall
 from .firewall.spec import DOCUMENT as FIREWALL
 from .local_files import read_text
 from .policy.document import Policy, parse_policy
+from .policy.logs import AccessLogs, parse_logs
 from .policy.sources import Snapshot, read_snapshot
 from .policy.spec import HYGIENE
 
@@ -26,6 +30,24 @@ def whole_policy(params: Params) -> Policy:
         None if access is None else parse_document(checked(access, ACCESS, "pve_access")),
         None if firewall is None else whole_firewall({**checked(firewall, FIREWALL, "pve_firewall"), **guard}),
     )
+
+
+def handed_in(paths: Iterable[str] | None, now: float) -> AccessLogs | None:
+    """Read the files of the option ``access_logs``; None where there are none. Raises OptionError."""
+    return parse_logs(((path, read_text(path, "access_logs")) for path in paths), now) if paths else None
+
+
+def oldest_age(value: str | None) -> int | None:
+    """Read the option ``snapshot_max_age``, a span of time: return its seconds. Raises OptionError."""
+    if value is None:
+        return None
+    try:
+        expiry = parse_expiry(value, "snapshot_max_age")
+    except OptionError:
+        expiry = None
+    if expiry is None or not expiry.span:
+        raise OptionError(f"snapshot_max_age: {value!r} is no span of time.", "Write one like 12h, 7d or 4w.")
+    return expiry.span
 
 
 def stored_cluster(path: str, now: float) -> Snapshot:

@@ -122,7 +122,14 @@ options:
     description:
       - A file that M(homelab.pve.pve_snapshot) has written. It is audited in place of a cluster, which then need not be
         reachable, and no credentials are needed.
+      - It is judged as of the time when it was taken, so that nothing has expired that had not then. Only whether an
+        exception is over is judged as of now.
     type: path
+  snapshot_max_age:
+    description:
+      - How old a snapshot may be, as in V(7d), V(12h) or V(4w). With an older one the audit is incomplete. By default,
+        its age does not matter.
+    type: str
   guests:
     description:
       - Whether to look at the firewall of every guest, too, a few requests for each. Those that O(pve_firewall) speaks
@@ -220,7 +227,7 @@ status:
   returned: when the audit was made
   sample: fail
 taken:
-  description: When the snapshot was taken that was audited, in UTC. None where a cluster was. It is judged as of then.
+  description: When the snapshot was taken that was audited, in UTC. None where a cluster was.
   type: str
   returned: when the audit was made
   sample: "2026-11-01T03:00:00Z"
@@ -310,14 +317,12 @@ written:
 
 import time
 
-from ansible_collections.homelab.pve.plugins.module_utils.local_files import read_text
+from ansible_collections.homelab.pve.plugins.module_utils import policy_file
 from ansible_collections.homelab.pve.plugins.module_utils.module import Connect, Outcome, Params, TextFile, run_writer
 from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import FAIL, INCOMPLETE, audit
 from ansible_collections.homelab.pve.plugins.module_utils.policy.findings import FAIL_ON
-from ansible_collections.homelab.pve.plugins.module_utils.policy.logs import parse_logs
 from ansible_collections.homelab.pve.plugins.module_utils.policy.sources import Recorder, Source
 from ansible_collections.homelab.pve.plugins.module_utils.policy.spec import TYPED
-from ansible_collections.homelab.pve.plugins.module_utils.policy_file import stored_cluster, whole_policy
 from ansible_collections.homelab.pve.plugins.module_utils.reports import KINDS, render
 
 OPTIONS = {
@@ -326,6 +331,7 @@ OPTIONS = {
     "pve_hygiene": {"type": "dict"},
     **TYPED,
     "snapshot": {"type": "path"},
+    "snapshot_max_age": {"type": "str"},
     "guests": {"type": "bool", "default": False},
     "confirm": {"type": "bool", "default": True},
     "access_logs": {"type": "list", "elements": "path"},
@@ -339,31 +345,28 @@ OPTIONS = {
 
 def work(params: Params, connect: Connect) -> Outcome:
     """Audit, and say what came of it."""
-    policy = whole_policy(params)
-    now = time.time()
-    taken = None
-    logs = None
-    if params["access_logs"]:
-        logs = parse_logs((path, read_text(path, "access_logs")) for path in params["access_logs"])
+    policy = policy_file.whole_policy(params)
+    now = today = time.time()
+    logs = policy_file.handed_in(params["access_logs"], today)
+    how = {"confirm": params["confirm"], "guests": params["guests"], "logs": logs, "today": today}
+    how["max_age"] = policy_file.oldest_age(params["snapshot_max_age"])
     source: Source
     if params["snapshot"]:
-        snapshot = stored_cluster(params["snapshot"], now)
+        snapshot = policy_file.stored_cluster(params["snapshot"], now)
         source, cluster = snapshot, params["cluster"] or params["snapshot"]
-        # Nothing has expired since that had not when it was taken: it is judged as it was.
-        now = snapshot.taken
-        taken = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+        now = snapshot.taken  # nothing has expired since that had not then
     else:
         client = connect()
         source, cluster = Recorder(client.read_only()), params["cluster"] or client.options.host
-    found = audit(source, policy, now, confirm=params["confirm"], guests=params["guests"], logs=logs)
+    found = audit(source, policy, now, **how)
     status = found.status(params["fail_on"])
     shown = {"fail_on": params["fail_on"], "cluster": cluster, "policy_file": params["policy_file"]}
     asked = [(kind, path) for kind, path in (params["reports"] or {}).items() if path]
     reports = tuple(TextFile("report", path, render(found, kind, **shown)) for kind, path in asked)
     failed = status == FAIL or (status == INCOMPLETE and params["fail_on_incomplete"])
-    return Outcome(
-        {"status": status, "taken": taken, **found.as_data()}, found.failure(status) if failed else "", reports
-    )
+    taken = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)) if params["snapshot"] else None
+    result = {"status": status, "taken": taken, **found.as_data()}
+    return Outcome(result, found.failure(status) if failed else "", reports)
 
 
 def main() -> None:

@@ -161,6 +161,11 @@ def test_a_snapshot_is_audited_without_a_cluster(auditor: Auditor) -> None:
     assert offline.returncode != 0
     for part in ("findings", "excepted", "notes", "incomplete", "would_change"):
         assert offline.result(AUDIT)[part] == live.result(AUDIT)[part], part
+    old = json.loads((auditor.home / "snapshot.json").read_text())
+    (auditor.home / "snapshot.json").write_text(json.dumps({**old, "taken": old["taken"] - 8 * 24 * 3600}))
+    stale = auditor.run(env={}, snapshot="snapshot.json", snapshot_max_age="7d", fail_on="never")
+    assert stale.returncode != 0
+    assert "8 days ago" in " ".join(gap["reason"] for gap in stale.result(AUDIT)["incomplete"])
 
 
 def test_check_mode_writes_no_reports(auditor: Auditor) -> None:

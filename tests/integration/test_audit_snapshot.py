@@ -220,3 +220,28 @@ def test_what_comes_from_the_root_by_a_pool_without_entries_counts(simulator: Si
     assert essence(live) == essence(later)
     assert [one.path for one in live.findings if one.rule.startswith("assertion")] == ["/storage/local"]
     assert live.outcomes[0].confirmed
+
+
+def test_exceptions_are_over_as_of_today_and_all_else_as_of_when_it_was_taken(simulator: Simulator) -> None:
+    simulator.reset()
+    with reader(simulator) as client:
+        taken = snapshot(client)
+    bearing = {"rule": "*", "subject": "*", "reason": "For the move", "until": "2027-01-31"}
+    wanted = parse_policy({"pve_exceptions": [bearing]}, None, None)
+    assert taken.taken == NOW
+    fresh, late = (audit(taken, wanted, NOW, today=NOW + days * 24 * 3600) for days in (0, 30))
+    assert fresh.excepted
+    assert "exception_over" not in {one.rule for one in fresh.findings}
+    assert not late.excepted
+    assert {one.fingerprint for one in fresh.excepted} < {one.fingerprint for one in late.findings}
+    assert "exception_over" in {one.rule for one in late.findings}
+
+
+def test_a_snapshot_may_be_too_old(simulator: Simulator) -> None:
+    simulator.reset()
+    with reader(simulator) as client:
+        taken = snapshot(client)
+    week = 7 * 24 * 3600
+    assert audit(taken, MORE, NOW, today=NOW + week, max_age=week).gaps == ()
+    (gap,) = audit(taken, MORE, NOW, today=NOW + week + 1, max_age=week).gaps
+    assert gap.reason == "The snapshot is of 2027-01-15, 7 days ago, which is longer than snapshot_max_age."

@@ -12,6 +12,7 @@ from . import assertions, drift, hygiene
 from .assertions import Outcome
 from .document import Policy
 from .findings import LEVELS, Finding, Gap, Judgement, except_, in_order
+from .hygiene.subjects import ago, day
 from .logs import AccessLogs
 from .observe import Observed, look
 from .sources import Source
@@ -90,19 +91,29 @@ def audit(
     confirm: bool = True,
     guests: bool = False,
     logs: AccessLogs | None = None,
+    today: float | None = None,
+    max_age: int | None = None,
 ) -> Audit:
-    """Hold a policy against what a source says.
+    """Hold a policy against what a source says, as of ``now``.
 
     ``confirm`` has PVE itself confirm assertions, ``guests`` looks at the firewall of every guest, and ``logs`` are
-    what tells when tokens were used. Raises PveError where PVE does not answer, OptionError where the policy
-    contradicts itself.
+    what tells when tokens were used. ``today`` is when the audit is made, where what the source says is older: that
+    decides which exceptions are over. If it is older than ``max_age`` seconds, that is a gap. Raises PveError where PVE
+    does not answer, OptionError where the policy contradicts itself.
     """
+    today = now if today is None else today
     observed = look(source, policy, now, guests=guests)
     judgement = Judgement(policy.hygiene.levels, gaps=list(observed.gaps))
+    if max_age is not None and today - now > max_age:
+        judgement.gap(
+            "what became of the cluster since",
+            f"The snapshot is of {day(now)}, {ago(today - now)}, which is longer than snapshot_max_age.",
+            "Take a new one.",
+        )
     after = drift.judge(observed, policy, judgement)
     outcomes = assertions.judge(observed, policy, judgement, source if confirm else None)
     hygiene.judge(observed, policy, judgement, logs)
-    findings, excepted, over, unused = except_(judgement.findings, policy.exemptions, now)
+    findings, excepted, over, unused = except_(judgement.findings, policy.exemptions, today)
     of_exceptions = Judgement(policy.hygiene.levels)
     for exemption in over:
         of_exceptions.find(

@@ -6,7 +6,9 @@ Each node has logs of its own, of about a week: ``access.log`` and older ones, `
 from __future__ import annotations
 
 import calendar
+import math
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -23,6 +25,8 @@ _OLDER = re.compile(r"(?:\.[0-9]+)?(?:\.gz)?\Z")
 _NAME = "access.log"
 # So many lines in a hundred may be damaged (a node that crashed leaves some) before the logs are doubted.
 _BEARABLE = 1
+# So many seconds may the clock of a node be ahead.
+_BEARABLE_LEAD = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class AccessLogs:
     """The last use of each id that used the API, and from when to when the logs tell, in seconds since the epoch.
 
     Where there are logs of several nodes (``sources`` counts them), ``since`` and ``until`` are the time of which all
-    of them tell. ``lines`` counts what was read, ``unread`` the lines that are none of an access log.
+    of them tell. ``lines`` counts what was read, ``unread`` the lines that are none of an access log, or of a time to
+    come.
     """
 
     last_used: Mapping[str, int]
@@ -46,18 +51,23 @@ class AccessLogs:
         return self.unread * 100 > (self.lines + self.unread) * _BEARABLE
 
 
-def parse_logs(files: Iterable[tuple[str, str]]) -> AccessLogs:
+def parse_logs(files: Iterable[tuple[str, str]], now: float = math.inf) -> AccessLogs:
     """Read access logs: pairs of a file's name and its (unpacked) text, in any order.
 
     Logs whose names are the same up to ``access.log`` (``pve1/access.log``, ``pve1/access.log.2.gz``) are taken for
     those of one node. Raises OptionError where no file is given, and for a file that holds lines but none of an access
-    log.
+    log, or none of times that were before ``now``.
     """
     last_used: dict[str, int] = {}
     spans: dict[str, tuple[int, int]] = {}
     lines = unread = 0
     for name, text in files:
-        times, lost = _read(text, last_used)
+        times, lost, ahead = _read(text, last_used, now + _BEARABLE_LEAD)
+        if ahead and not times:
+            raise OptionError(
+                f"{name}: the lines are of times to come, the last of {time.strftime('%Y-%m-%d', time.gmtime(ahead))}.",
+                "Hand in those of nodes whose clocks are right.",
+            )
         if lost and not times:
             raise OptionError(
                 f"{name} is no access log: not one of its {lost} lines is like those that PVE's web server writes.",
@@ -82,23 +92,28 @@ def _source(name: str) -> str:
     return before if found else _OLDER.sub("", name)
 
 
-def _read(text: str, last_used: dict[str, int]) -> tuple[list[int], int]:
-    """Note the last use of everybody in a text. Returns the times of all lines, and how many lines are none."""
+def _read(text: str, last_used: dict[str, int], latest: float) -> tuple[list[int], int, int]:
+    """Note the last use of everybody in a text.
+
+    Returns the times of all lines, how many lines are none or after ``latest``, and the last time of these (0 if there
+    are none).
+    """
     midnights: dict[tuple[str, ...], int | None] = {}
     times = []
-    unread = 0
+    unread = ahead = 0
     for line in text.split("\n"):
         if not line.strip():
             continue
         found = read_line(line)
         when = _time(found.stamp, midnights) if found else None
-        if found is None or when is None:
+        if found is None or when is None or when > latest:
             unread += 1
+            ahead = max(ahead, when or 0)
             continue
         times.append(when)
         if found.who != NOBODY and last_used.get(found.who, 0) < when:
             last_used[found.who] = when
-    return times, unread
+    return times, unread, ahead
 
 
 def _time(stamp: str, midnights: dict[tuple[str, ...], int | None]) -> int | None:

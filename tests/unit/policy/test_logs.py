@@ -81,6 +81,18 @@ def test_what_cannot_be_read_is_counted() -> None:
     assert logs.last_used.keys() == {"a@pve!one"}
 
 
+def test_lines_of_times_to_come_say_nothing() -> None:
+    good, ahead = (line("a@pve!one", f"20/11/{year}:00:00:00 +0000") for year in (2026, 2090))
+    now = at(2026, 11, 21)
+    with pytest.raises(OptionError, match=r"access.log: the lines are of times to come, the last of 2090-11-20"):
+        parse_logs([("access.log", ahead)], now)
+    logs = parse_logs([("access.log", good + ahead)], now)
+    assert (logs.last_used["a@pve!one"], logs.until) == (at(2026, 11, 20), at(2026, 11, 20))
+    assert (logs.unread, logs.doubtful) == (1, True)
+    # Clocks are never quite the same.
+    assert parse_logs([("access.log", good)], at(2026, 11, 19) + 3600 * 23).lines == 1
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [

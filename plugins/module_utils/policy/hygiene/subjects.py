@@ -105,6 +105,12 @@ def days(seconds: float) -> str:
     return "1 day" if count == 1 else f"{count} days"
 
 
+def ago(seconds: float) -> str:
+    """Say how long ago something was, in full days, or in hours where it is less than two of them."""
+    hours = int(seconds // 3600)
+    return f"{days(seconds) if hours >= 48 else '1 hour' if hours == 1 else f'{hours} hours'} ago"
+
+
 def entries_text(paths: Mapping[str, Roles]) -> list[str]:
     """Say ACL entries as in ``PVEAuditor on /vms``, in order."""
     return sorted(f"{role} on {path}" for path, roles in paths.items() for role in roles)

@@ -87,8 +87,15 @@ def _trusted(case: Case, logs: AccessLogs) -> bool:
     elif logs.doubtful:
         case.judgement.gap(
             _WHAT,
-            f"{logs.unread} of {logs.lines + logs.unread} lines of the access logs are not like those that PVE writes.",
-            "Hand in the files as PVE's web server wrote them.",
+            f"{logs.unread} of {logs.lines + logs.unread} lines of the access logs are not like those that PVE writes, "
+            "or of a time to come.",
+            "Hand in the files as PVE's web server wrote them, of nodes whose clocks are right.",
+        )
+    elif logs.since > case.now:
+        case.judgement.gap(
+            _WHAT,
+            f"The access logs begin on {day(logs.since)}, and the snapshot is of {day(case.now)}: before that.",
+            "Take a new snapshot, or hand in older logs as well.",
         )
     else:
         return True
