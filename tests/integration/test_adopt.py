@@ -14,7 +14,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.client.http import Cli
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.task import FirewallTask
 from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import audit
-from ansible_collections.homelab.pve.plugins.module_utils.policy.catalogue import DRIFT, RULES
+from ansible_collections.homelab.pve.plugins.module_utils.policy.catalogue import ASSERTION, DRIFT, RULES
 from ansible_collections.homelab.pve.plugins.module_utils.policy.document import Policy
 from ansible_collections.homelab.pve.plugins.module_utils.policy.observe import survey
 from ansible_collections.homelab.pve.plugins.module_utils.policy.sources import Recorder
@@ -67,7 +67,7 @@ def test_adopt_apply_audit(running_simulator: Simulator, state, cluster, node, g
         borne = adopt(observed, exclusive=exclusive, borne=judged.findings, until="2099-12-31")
         quiet = audit(Recorder(client.read_only()), from_document(borne.document), now, guests=True)
     assert running_simulator.export() == before
-    assert [one for one in judged.findings if RULES[one.rule].family == DRIFT] == []
+    assert [one for one in judged.findings if RULES[one.rule].family in (ASSERTION, DRIFT)] == []
     assert quiet.findings == ()
     assert len(quiet.excepted) == len(judged.findings)
     assert yaml.safe_load(borne.text) == borne.document

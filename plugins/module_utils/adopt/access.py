@@ -19,6 +19,7 @@ from ..access.document import (
     stored_text,
 )
 from ..access.model import ADMINISTRATOR, ROOT, Entry, Pool, Principal, Token, User, is_token, owner_of
+from ..access.observe import ALL_MEMBERS
 from ..client.errors import OptionError
 from ..policy.observe import Observed
 from ..wording import some_of
@@ -29,8 +30,8 @@ Row = dict[str, Any]
 _DAY = 24 * 60 * 60
 _LAST_YEAR = 253402300800  # the first second that has a year of five digits
 _TEXTS = ("firstname", "lastname", "email", "comment")
-# Realms whose users and groups come and go by themselves.
-_SYNCED = ("ad", "ldap")
+# Realms whose users and groups come by themselves, with a synchronisation or with whoever logs in.
+_SYNCED = ("ad", "ldap", "openid")
 # With this on all paths, somebody can give himself every right.
 _GIVES_RIGHTS = "Permissions.Modify"
 _KINDS = {"user": "users", "group": "groups", "token": "tokens"}
@@ -121,11 +122,15 @@ class _Access:
 
     def _members(self, user: User) -> Row:
         """Return the groups of a user; that there are none is said, too, where nothing else may be."""
-        row = {"groups": sorted(user.groups)}
-        if not user.groups <= set(self.state.groups) or not _is_taken(parse_user, {"userid": user.userid, **row}):
-            self.part.note(f"user {user.userid}: the groups are left out, as not all of them can be named here")
-            return {}
-        return row if user.groups or self.exclusive else {}
+        named = [
+            name
+            for name in sorted(user.groups & self.state.groups.keys())
+            if _is_taken(parse_user, {"userid": user.userid, "groups": [name]})
+        ]
+        if len(named) < len(user.groups):
+            self.part.note(f"user {user.userid}: stays in more groups, as not all of them can be named here")
+            return {"groups": named, "append": True}
+        return {"groups": named} if named or self.exclusive else {}
 
     def _tokens(self) -> dict[str, Row]:
         evaluator = self.observed.evaluator
@@ -137,6 +142,8 @@ class _Access:
                 row["expire"] = moment(token.expire)
             if judged and not evaluator.effective(name):
                 self._keep(name, f"token {name}: can do nothing, which no policy may mean")
+                if self.exclusive and "pools" in self.view.complete:
+                    self.part.assertions.append({"subject": pattern_of(name), "paths": ["/"], "nothing": True})
             elif self._can_be_said(f"token {name}", name, parse_token, row):
                 row.update(self._texts(f"token {name}", token, ("comment",), parse_token, row))
                 found[name] = row
@@ -374,16 +381,17 @@ class _Access:
         self._put("acls", rows, "ACL entries: each item is every combination of its paths, roles and names.")
 
     def _write_pools(self) -> None:
-        """Write the pools that give rights to what is in them, where all of that is known."""
-        if not {"pools", "guests"} <= self.view.complete:
+        """Write the pools, where all that is in them is known: rights on a pool hold for that, too."""
+        if not self._knows_pools():
+            self.part.note(f"pools are left out: {self.view.caller} does not see all of them and of their members")
             return
-        rows: list[Row] = []
-        for name, pool in sorted(self.state.pools.items()):
-            # Of others the members are not read: /pools does not tell them.
-            above = set(paths.ancestors(f"/pool/{name}")) - {"/", "/pool"}
-            if above & self.state.acl_paths and _is_taken(parse_pool, {"poolid": name}):
-                rows.append(self._pool(name, pool))
-        self._put("pools", rows, "Pools on which somebody has rights, which hold for all that is in them.")
+        pools = sorted(self.state.pools.items())
+        rows = [self._pool(name, pool) for name, pool in pools]
+        rows = [row for row in rows if self._can_be_said(f"pool {row['poolid']}", row["poolid"], parse_pool, row)]
+        self._put("pools", rows, "Pools. Rights on a pool hold for all that is in it.")
+
+    def _knows_pools(self) -> bool:
+        return {"pools", ALL_MEMBERS, "guests"} <= self.view.complete
 
     def _pool(self, name: str, pool: Pool) -> Row:
         row: Row = {"poolid": name, "vms": sorted(pool.vms), "storage": sorted(pool.storage)}
@@ -391,22 +399,20 @@ class _Access:
 
     def _write_exclusive(self) -> None:
         synced = [name for name, row in sorted((self.observed.realms or {}).items()) if row.get("type") in _SYNCED]
-        of_users = [f"*@{name}" for name in sorted(self.observed.realms or {}) if name not in synced]
-        by_sync = [name for name in self.state.groups if any(name.endswith(f"-{realm}") for realm in synced)]
         scopes: dict[str, tuple[str, Row]] = {
             "tokens": ("users", {"users": ["*"]}),
             "acls": ("acl", {"paths": ["*"]}),
-            "users": ("users", {"ids": of_users if synced else ["*"]}),
+            "users": ("users", {"ids": ["*"]}),
             "groups": ("groups", {"ids": ["*"]}),
             "roles": ("roles", {"ids": ["*"]}),
         }
         if synced:
             self.part.note(
-                f"new users of {some_of(synced)} are not unexpected: they come with the next synchronisation"
+                f"users and groups that {some_of(synced)} will bring: an audit finds them until they are declared, and "
+                "applying this takes them away; declare them first, or narrow what is exclusive"
             )
-        if by_sync:
-            del scopes["groups"]
-            self.part.note(f"new groups are not unexpected: some come from {some_of(synced)}")
+        if self._knows_pools():
+            scopes["pools"] = ("pools", {"ids": ["*"]})
         found = {}
         for kind, (needed, scope) in scopes.items():
             if needed in self.view.complete:

@@ -13,7 +13,7 @@ from .firewall import adopt_firewall
 from .parts import pattern_of
 from .yaml_text import to_yaml
 
-_EXCEPTIONS = "pve_exceptions"
+_EXCEPTIONS, _ASSERTIONS = "pve_exceptions", "pve_assertions"
 # The parts of a cluster that a policy does not speak of; that they could not be seen does not matter here.
 _ELSEWHERE = ("certificates", "second factors", "network devices", "realms", "storages")
 
@@ -48,6 +48,9 @@ def adopt(observed: Observed, *, exclusive: bool = True, borne: Iterable[Finding
         if part.document:
             document[key] = part.document
             comments.update(part.below(key))
+    if access.assertions:
+        document[_ASSERTIONS] = access.assertions
+        comments[_ASSERTIONS,] = ["What is kept may be given rights without being found: this finds it."]
     rows, lines = _exceptions(borne, until)
     if rows:
         document[_EXCEPTIONS] = rows

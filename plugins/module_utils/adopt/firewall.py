@@ -31,13 +31,14 @@ _LISTINGS = {NODE: "nodes", GUEST: "guests", VNET: "vnets"}
 def adopt_firewall(observed: Observed, *, exclusive: bool) -> Part:
     """Return the document: the datacenter, and every node, guest and vnet that has anything of its own.
 
-    With ``exclusive``, these places may hold nothing else.
+    With ``exclusive``, these places may hold nothing else, and those that have nothing stand there, too.
     """
     part = Part()
     if DATACENTER not in observed.places:
         part.note("the firewall is left out: the caller may not read that of the datacenter")
         return part
     writer = _Writer(part, observed.firewall, exclusive=exclusive)
+    empty: list[Scope] = []
     for scope, found in sorted(observed.places.items(), key=lambda pair: _in_order(pair[0])):
         if scope == DATACENTER:
             part.document["cluster"] = writer.place(scope, found.rules, ("cluster",))
@@ -45,6 +46,7 @@ def adopt_firewall(observed: Observed, *, exclusive: bool) -> Part:
             part.say(("cluster",), off or "The datacenter: what holds for the hosts, and what all rules may name.")
             continue
         if not any((found.rules.options, found.rules.rules, found.rules.aliases, found.rules.ipsets)):
+            empty.append(scope)
             continue
         listing = _LISTINGS[scope.kind]
         name: Any = int(scope.id) if scope.kind == GUEST else scope.id
@@ -54,7 +56,30 @@ def adopt_firewall(observed: Observed, *, exclusive: bool) -> Part:
         part.document.setdefault(listing, {})[name] = writer.place(scope, found.rules, where)
         if scope.kind == GUEST:
             part.say(where, *_guest(observed, int(scope.id), on=found.on))
+    if exclusive:
+        _nothing_in(part, empty)
     return part
+
+
+def _nothing_in(part: Part, empty: Iterable[Scope]) -> None:
+    """Say of places in which there is nothing that this is how it is to stay."""
+    told: set[str] = set()
+    for scope in empty:
+        listing = _LISTINGS[scope.kind]
+        name: Any = int(scope.id) if scope.kind == GUEST else scope.id
+        if listing not in part.document:
+            part.say((listing,), "")
+        part.document.setdefault(listing, {})[name] = {"exclusive": _kinds(scope)}
+        if listing not in told:
+            part.say((listing, name), "Nothing stands in the firewalls of these, and nothing is to.")
+        told.add(listing)
+
+
+def _kinds(scope: Scope) -> list[str]:
+    """Return the kinds of objects that a place can hold."""
+    kinds = {"options", "rules"}
+    kinds |= {"aliases", "ipsets"} if scope.kind in WITH_OBJECTS else set()
+    return sorted(kinds | ({"groups"} if scope == DATACENTER else set()))
 
 
 def _in_order(scope: Scope) -> tuple[int, int, str]:
@@ -82,10 +107,8 @@ class _Writer:
         """Return what a document says of a place."""
         self.unsaid = set()
         row: Row = {}
-        kinds = ["options", "rules"]
         row["options"] = self._options(scope, held.options)
         if scope.kind in WITH_OBJECTS:
-            kinds += ["aliases", "ipsets"]
             row["aliases"] = [
                 one
                 for alias in held.aliases.values()
@@ -97,7 +120,6 @@ class _Writer:
                 for one in self._set(scope, found.name, found.comment, found.entries or ())
             ]
         if scope == DATACENTER:
-            kinds.append("groups")
             row["groups"] = [
                 one
                 for number, group in enumerate(held.groups.values())
@@ -108,12 +130,17 @@ class _Writer:
         self._drop_what_would_change(scope, row)
         row = {name: value for name, value in row.items() if value}
         if self.exclusive:
-            nothing_else = sorted(set(kinds) - self.unsaid)
+            nothing_else = [kind for kind in _kinds(scope) if kind not in self.unsaid]
             row.update({"exclusive": nothing_else} if nothing_else else {})
             if self.unsaid:
                 told = f"Not {' and '.join(sorted(self.unsaid))}: not all of what is there can be said here."
                 self.part.say((*where, "exclusive"), told)
+                self._not_exclusive(f"{scope}: the {' and '.join(sorted(self.unsaid))}")
         return row
+
+    def _not_exclusive(self, what: str) -> None:
+        if self.exclusive:
+            self.part.note(f"{what} are not exclusive, as not all that is there can be said: new ones are not found")
 
     def _leave_out(self, scope: Scope, kind: str, what: str, why: str) -> None:
         self.unsaid.add(kind)
@@ -172,6 +199,8 @@ class _Writer:
             else:
                 rows.append(row)
         whole = len(rows) == len(list(entries))
+        if not whole:
+            self._not_exclusive(f"{scope}: the entries of {name}")
         fields: Row = {
             **({"exclusive": True} if self.exclusive and whole else {}),
             **({"entries": rows} if rows else {}),
@@ -184,6 +213,8 @@ class _Writer:
         before = set(self.unsaid)
         listed = self._rules(Scope(GROUP, name), rules, (*where, "rules"))
         whole = self.unsaid == before
+        if not whole:
+            self._not_exclusive(f"security group {name}: the rules")
         # What is left out of a group's rules says nothing about those of the datacenter.
         self.unsaid = before
         fields: Row = {"exclusive": True} if self.exclusive and whole else {}

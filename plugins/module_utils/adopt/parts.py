@@ -15,11 +15,15 @@ _TEMPLATES = ("{{", "{%", "{#")
 
 @dataclass
 class Part:
-    """``comments`` are lines ahead of what stands in a place of ``document``; ``notes`` are sentences."""
+    """``comments`` are lines ahead of what stands in a place of ``document``; ``notes`` are sentences.
+
+    ``assertions`` are what the policy has to say besides, each as a row of a policy file.
+    """
 
     document: dict[str, Any] = field(default_factory=dict)
     comments: dict[Place, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    assertions: list[dict[str, Any]] = field(default_factory=list)
 
     def say(self, place: Place, *lines: str) -> None:
         """Add lines to the comment on a place."""

@@ -16,7 +16,11 @@ Comments = Mapping[Place, Sequence[str]]
 
 WIDTH = 120
 # Lists of these names hold things of which each is a line, if it fits: what belongs together is seen together.
-_ONE_LINE_EACH = frozenset({"users", "tokens", "groups", "aliases", "entries", "rules", "pools", "pve_exceptions"})
+_ONE_LINE_EACH = frozenset(
+    ("users", "tokens", "groups", "aliases", "entries", "rules", "pools", "pve_assertions", "pve_exceptions")
+)
+# Places of the firewall of which there is no more to say than that nothing may be there.
+_PLACES = frozenset(("nodes", "guests", "vnets"))
 # Nothing here begins with a digit or a sign, holds a mark of YAML's own, or ends in a blank.
 _PLAIN = re.compile(r"[+/]?[A-Za-z](?:[A-Za-z0-9_./@!+ -]*[A-Za-z0-9_./@!+-])?\Z|/\Z")
 _ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2})?\Z")
@@ -46,6 +50,9 @@ def _mapping(data: Mapping[Any, Any], indent: str, place: Place, comments: Comme
 
 def _value(start: str, value: Any, indent: str, place: Place, comments: Comments) -> Iterator[str]:
     inline = _inline(value)
+    if len(place) > 1 and place[-2] in _PLACES and isinstance(value, Mapping) and value.keys() == {"exclusive"}:
+        yield f"{start} {inline}"
+        return
     short = inline is not None and len(start) + 1 + len(inline) <= WIDTH
     if inline is not None and (short or not isinstance(value, list)) and not (isinstance(value, Mapping) and value):
         yield f"{start} {inline}"

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from ..access.document import Document as AccessDocument
 from ..access.model import AccessState
+from ..access.observe import ALL_MEMBERS, held_below, observe, pool_from, pool_question, pools_matter
 from ..access.observe import View as AccessView
-from ..access.observe import held_below, observe, pool_question, pools_matter
 from ..access.permissions import Evaluator
 from ..client.errors import ApiError, TransportError
 from ..facts.ask import Ask
@@ -162,7 +162,7 @@ class _Look:
         rows = tuple(self.source.get(RESOURCES))
         self._judge_access(access)
         if self.everything:
-            self._all_pools(access)
+            access = self._all_pools(access)
         firewall = FirewallView(self.source)
         observed = Observed(access, firewall, self.now, rows)
         realms = self._tried("realms", "/access/domains") if catalogue.REALMS in parts else None
@@ -187,13 +187,22 @@ class _Look:
             if kind not in access.complete and (kind != "pools" or pools_matter(access.state)):
                 self.gaps.append(unseen(access.caller, kind))
 
-    def _all_pools(self, access: AccessView) -> None:
-        """Read what may be asked about pools later: what is noted about each, and its members."""
-        names = [str(row["poolid"]) for row in self._tried("pools", "/pools") or ()]
+    def _all_pools(self, access: AccessView) -> AccessView:
+        """Read what is noted about each pool, and all of its members."""
+        rows = self._tried("pools", "/pools")
+        if rows is None:
+            return access
+        names = [str(row["poolid"]) for row in rows]
         asked = {name: pool_question(name, access.release) for name in names}
         self.source.prefetch([Ask("audit", path, tuple(params.items())) for path, params in asked.values()])
-        for name, ask in asked.items():
-            self._try(f"pool {name}", partial(self.source.get, *ask))
+        state, complete = access.state, access.complete
+        found = {name: self._try(f"pool {name}", partial(self.source.get, *ask)) for name, ask in asked.items()}
+        for name, answer in found.items():
+            if answer is not None:
+                state = state.put("pools", name, pool_from(name, answer))
+        if "pools" in complete and None not in found.values():
+            complete |= {ALL_MEMBERS}
+        return replace(access, state=state, complete=complete)
 
     def _storages(self, observed: Observed) -> frozenset[str] | None:
         """Read the list of storages where an ACL entry is on one that is not among the resources.
@@ -376,7 +385,8 @@ def _declared(observed: Observed, spec: PlaceSpec) -> Iterable[Ask]:
         return
     parts = {"options": spec.options.given, "rules": spec.rules, "aliases": spec.aliases, "ipset": spec.ipsets}
     for ask in _asks(view, scope):
-        if parts[ask.path.rpartition("/")[2]]:
+        part = ask.path.rpartition("/")[2]
+        if parts[part] or ("ipsets" if part == "ipset" else part) in spec.exclusive:
             yield ask
 
 

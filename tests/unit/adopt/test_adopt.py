@@ -159,6 +159,12 @@ def test_what_cannot_be_said_stays_and_is_told() -> None:
     )
     found, text, notes = said(pve)
     assert found["keep"] == ["a@pve!idle", "root@pam!none"]
+    # What they are given later is found all the same.
+    assert adopted(pve).document["pve_assertions"] == [
+        {"subject": name, "paths": ["/"], "nothing": True} for name in found["keep"]
+    ]
+    assert "- {subject: a@pve!idle, paths: [/], nothing: true}" in text
+    assert "pve_assertions" not in adopted(pve, exclusive=False).document
     assert found["acls"] == [
         {"paths": ["/vms/4711"], "roles": ["PVEVMUser"], "users": ["a@pve"], "propagate": True, "allow_missing": True}
     ]
@@ -185,14 +191,42 @@ def test_who_sees_not_all_says_so() -> None:
     assert any("Sys.Audit on /" in note for note in found.notes)
 
 
-def test_what_comes_from_a_directory_is_not_unexpected() -> None:
+@pytest.mark.parametrize("kind", ["ldap", "ad", "openid"])
+def test_what_comes_from_a_directory_is_declared(kind: str) -> None:
     pve = with_access(users=[{"userid": "joe@corp"}], groups=[{"groupid": "all-corp"}])
-    state = {"realms": [*pve.state.export()["realms"], {"realm": "corp", "type": "ldap"}]}
+    state = {"realms": [*pve.state.export()["realms"], {"realm": "corp", "type": kind}]}
     pve.state.load(state)
     found, unused, notes = said(pve)
-    assert found["exclusive"]["users"] == {"ids": ["*@pam", "*@pve"]}
-    assert "groups" not in found["exclusive"]
-    assert any("corp" in note for note in notes)
+    assert "joe@corp" in [row["userid"] for row in found["users"]]
+    assert "all-corp" in [row["groupid"] for row in found["groups"]]
+    assert found["exclusive"]["users"] == found["exclusive"]["groups"] == {"ids": ["*"]}
+    assert any("users and groups that corp will bring" in note for note in notes)
+    assert not any("will bring" in note for note in said(pve, exclusive=False)[2])
+
+
+def test_every_pool_is_told_with_what_is_in_it() -> None:
+    pools = [
+        {"poolid": "lab", "comment": "To play with", "vms": [100], "storage": ["local"]},
+        {"poolid": "new", "comment": "", "vms": [], "storage": []},
+        {"poolid": "nas", "comment": "", "vms": [], "storage": ["local"]},
+    ]
+    found, unused, unused = said(with_access(pools=pools))
+    assert found["pools"] == [
+        {"poolid": "lab", "vms": [100], "storage": ["local"], "comment": "To play with"},
+        {"poolid": "nas", "vms": [], "storage": ["local"]},
+        {"poolid": "new", "vms": [], "storage": []},
+    ]
+    assert found["exclusive"]["pools"] == {"ids": ["*"]}
+
+
+def test_who_is_in_a_group_that_cannot_be_named_stays_in_it() -> None:
+    pve = with_access(
+        users=[{"userid": "a@pve", "groups": ["ops", "über"]}], groups=[{"groupid": "ops"}, {"groupid": "über"}]
+    )
+    found, unused, notes = said(pve)
+    assert found["users"][-1] == {"userid": "a@pve", "groups": ["ops"], "append": True}
+    assert found["keep"] == ["über"]
+    assert any("stays in more groups" in note for note in notes)
 
 
 # -- the firewall -----------------------------------------------------------------------------------------------------
@@ -239,6 +273,7 @@ def test_a_rule_that_cannot_be_said_is_left_out(odd: list[Json], told: str) -> N
     assert len(found["cluster"].get("rules", ())) in (0, 2)
     assert "rules" not in found["cluster"]["exclusive"]
     assert told in " ".join(notes)
+    assert any(note.startswith("cluster: the rules are not exclusive") for note in notes)
 
 
 def test_every_place_that_has_anything() -> None:
@@ -254,13 +289,18 @@ def test_every_place_that_has_anything() -> None:
         "vnets": {"v1": {"rules": [{"type": "forward", "action": "DROP", "enable": 1}]}},
     }
     options = {"enable": 1, "log_ratelimit": "enable=1,rate=1/second"}
-    found, unused = firewall({"options": options}, places=places, vnets=[{"vnet": "v1", "zone": "z"}])
+    found, unused = firewall(
+        {"options": options}, places=places, vnets=[{"vnet": name, "zone": "z"} for name in ("v1", "v2")]
+    )
     assert found["cluster"]["options"] == {"enable": True, "log_ratelimit": "enable=1,rate=1/second"}
     assert found["nodes"]["ugreen"]["options"] == {
         "ndp": False,
         "nf_conntrack_helpers": ["ftp", "sip"],
         "nf_conntrack_max": 65536,
     }
-    assert set(found["guests"]) == {100}
+    assert found["guests"].keys() == {100, 102}
+    # What comes up there is found.
+    assert found["guests"][102] == {"exclusive": ["aliases", "ipsets", "options", "rules"]}
+    assert found["vnets"]["v2"] == {"exclusive": ["options", "rules"]}
     assert found["guests"][100]["aliases"] == [{"name": "Own", "cidr": "10.0.0.1"}]
     assert found["vnets"]["v1"]["rules"] == [{"type": "forward", "action": "DROP", "enable": True}]

@@ -49,7 +49,7 @@ def test_it_is_as_people_write_it() -> None:
             "acls": [{"paths": ["/vms/100"], "roles": ["PVEAuditor"], "propagate": True}],
             "privs": ["VM.Config.Options"] * 8,
         },
-        "pve_firewall": {"guests": {100: {"exclusive": []}}},
+        "pve_firewall": {"guests": {100: {"exclusive": []}, 101: {"options": {}, "exclusive": ["rules"]}}},
     }
     comments = {("pve_access", "acls"): ["", "Who may do what."], ("pve_access", "users", 0): ["word " * 30]}
     assert to_yaml(document, comments).splitlines() == [
@@ -69,6 +69,8 @@ def test_it_is_as_people_write_it() -> None:
         *["    - VM.Config.Options"] * 8,
         "pve_firewall:",
         "  guests:",
-        "    100:",
-        "      exclusive: []",
+        "    100: {exclusive: []}",
+        "    101:",
+        "      options: {}",
+        "      exclusive: [rules]",
     ]
