@@ -41,6 +41,9 @@ class Task(Protocol[T]):
 
 
 _MISPLACED = re.compile(r"![A-Za-z0-9._-]+\s*[:=]\s*([0-9A-Fa-f-]{36})")
+_SECRET = re.compile(r"pass|pas?w|secret|credential", re.IGNORECASE)
+# Where a secret is kept, and what is done with it: the options with such names hold none.
+_NO_SECRET = re.compile(r"(?:update|verify|return)_|.*_(?:file|path)\Z", re.IGNORECASE)
 # How many tokens a failure names at the most, where it is about all of them.
 MOST_NAMED = 20
 
@@ -59,13 +62,13 @@ class _Module(AnsibleModule):
 
 
 def _passwords(raw: Any) -> Iterator[str]:
-    """Yield the passwords of users in options, however deep they stand."""
+    """Yield what stands under names of secrets in options, however deep, be they misspelt or out of place there."""
     if isinstance(raw, Mapping):
         for name, value in raw.items():
-            if name == "user_password" and value:
-                yield str(value)
-            else:
-                yield from _passwords(value)
+            if _SECRET.search(str(name)) and not _NO_SECRET.match(str(name)):
+                told = value if isinstance(value, (list, tuple)) else [value]
+                yield from (str(one) for one in told if isinstance(one, (str, int)) and one not in ("", True, False))
+            yield from _passwords(value)
     elif isinstance(raw, (list, tuple)):
         for value in raw:
             yield from _passwords(value)

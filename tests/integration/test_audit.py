@@ -229,6 +229,17 @@ def test_passwords_in_a_policy_are_not_shown(auditor: Auditor) -> None:
     assert not any("hunter2" in path.read_text() for path in (auditor.home / "audit").iterdir())
 
 
+def test_passwords_out_of_place_are_not_shown_either(auditor: Auditor) -> None:
+    users = [{"userid": "joe@pve", "user_pasword": "hunter2-but-longer", "Passwords": ["hunter2-as-well"]}]
+    tokens = [{"tokenid": "joe@pve!ci", "secret": "hunter2-in-the-end", "secret_file": "~/kept-there"}]
+    auditor.write({**POLICY, "pve_access": {**POLICY["pve_access"], "users": users, "tokens": tokens}})
+    run = auditor.run("-vvvv")
+    assert run.returncode != 0
+    assert "user_pasword" in run.output
+    assert "hunter2" not in run.output
+    assert "kept-there" in run.output
+
+
 def test_the_jobs_for_ci_work(auditor: Auditor) -> None:
     texts = {name: (ROOT / "examples" / "ci" / f"{name}.yml").read_text() for name in ("github", "gitlab")}
     steps = [step.get("run", "") for step in yaml.safe_load(texts["github"])["jobs"]["audit"]["steps"]]
