@@ -226,10 +226,6 @@ def box(site: Site) -> Path:
     return folder
 
 
-def by_environment(site: Site) -> Run:
-    return site.again("-i", "inventory")
-
-
 def by_variables(site: Site) -> Run:
     variables = {name.lower(): value for name, value in site.env.items()}
     return site.again("-i", "inventory", env={}, **variables)
@@ -249,9 +245,7 @@ def play(site: Site, **keywords: Any) -> Run:
     return site.ansible.playbook(plays, "-i", "inventory", "-e", "@policy.json")
 
 
-@pytest.mark.parametrize(
-    "connect", [by_environment, by_variables, by_password_in_module_defaults, by_environment_of_the_play]
-)
+@pytest.mark.parametrize("connect", [by_variables, by_password_in_module_defaults, by_environment_of_the_play])
 def test_a_delivered_secret_is_proved_from_there_and_nothing_else_goes_there(site: Site, box: Path, connect) -> None:
     place = box / "token"
     # Its owner can only be somebody else where root delivers; what is tested is that it is asked for.

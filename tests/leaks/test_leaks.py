@@ -83,8 +83,12 @@ FAILS: list[Json] = [
 ]
 
 
-@pytest.mark.parametrize("debug", [True, False], ids=["debug", "no_log"])
-@pytest.mark.parametrize("version", VERSIONS)
+# Debug mode prints far more, and takes far longer: the newest one will do.
+@pytest.mark.parametrize(
+    ("version", "debug"),
+    [*((version, False) for version in VERSIONS), (VERSIONS[-1], True)],
+    ids=lambda value: {True: "debug", False: "no_log"}.get(value, value),
+)
 def test_nothing_that_ansible_leaves_holds_a_secret(
     canaries: Canaries, folder: Path, version: str, debug: bool
 ) -> None:
