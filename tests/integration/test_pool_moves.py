@@ -105,3 +105,14 @@ def test_nobody_is_declared_in_two_pools() -> None:
         document(pool("one", 100, 101), pool("two", 100), pool("three", 102))
     assert "leave it in one" in caught.value.hint
     document(pool("one", 100), {"poolid": "two", "state": "absent", "vms": [100]})
+
+
+def test_only_empty_pools_are_surplus(simulator: Simulator, client: Client) -> None:
+    state = simulator.export()
+    state["pools"] += [{"poolid": "nas", "vms": [], "storage": ["local"]}]
+    simulator.load(state)
+    scope = {"exclusive": {"pools": {"ids": ["*"]}}, "allow_lockout": True}
+    wanted = parse_document({**scope, "keep": ["two"]})
+    plan = plan_access(seen(client, wanted), wanted)
+    assert [(change.kind, change.id, change.action) for change in plan.changes] == [("pool", "three", "delete")]
+    assert plan.result["kept"] == ["pool nas (it has members)", "pool one (it has members)", "two"]

@@ -258,7 +258,7 @@ def _realms(source: Source) -> Mapping[str, Realm]:
 def _with_pools(
     source: Source, wanted: Document, state: AccessState, rows: Sequence[Row] | None, *, in_full: bool
 ) -> AccessState:
-    """Add the pools: those with ACL entries and the declared ones in full, of the others the guests that show.
+    """Add the pools: those with ACL entries, the declared and the surplus ones in full, of others the guests that show.
 
     ``rows`` are the cluster's resources where they were read; they name the pools, but not what is noted about them.
     """
@@ -280,7 +280,9 @@ def _with_pools(
         name = row["poolid"]
         pools[name] = Pool(name, row.get("comment") or "", pools[name].vms if name in pools else frozenset())
         above = {parent[len("/pool/") :] for parent in paths.ancestors("/pool/" + name)}
-        if in_full or name in declared or above & with_entries:
+        # One that is to go has to be empty.
+        surplus = name not in declared and wanted.is_exclusive("pools", name)
+        if in_full or name in declared or surplus or above & with_entries:
             pools[name] = _pool(source, name, pools[name])
     for name, pool in sorted(pools.items()):
         state = state.put("pools", name, pool)
