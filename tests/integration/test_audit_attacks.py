@@ -18,9 +18,11 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("ansible")
 
+from ansible_collections.homelab.pve.plugins.module_utils.adopt.adopt import adopt
 from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import FAIL, INCOMPLETE, Audit, audit
-from ansible_collections.homelab.pve.plugins.module_utils.policy.catalogue import DRIFT, RULES
+from ansible_collections.homelab.pve.plugins.module_utils.policy.catalogue import ASSERTION, DRIFT, RULES
 from ansible_collections.homelab.pve.plugins.module_utils.policy.document import Policy
+from ansible_collections.homelab.pve.plugins.module_utils.policy.observe import survey
 from ansible_collections.homelab.pve.plugins.module_utils.policy_file import whole_policy
 from ansible_collections.homelab.pve.tests.simulator import Simulator
 
@@ -170,14 +172,18 @@ def policy() -> Policy:
     return whole_policy(json.loads(json.dumps(days)))
 
 
-def audited(simulator: Simulator, policy: Policy, change: Change) -> Audit:
+def load(simulator: Simulator, *changes: Change) -> None:
     state = deepcopy(CLEAN)
     simulator.reset()
     pristine = simulator.export()
     state.update({kind: pristine[kind] for kind in ("nodes", "guests", "storages")})
     state["tfa"].append({"userid": "labby@pve", "entries": [TOTP]})
-    change(state)
+    several(*changes)(state)
     simulator.load(state)
+
+
+def audited(simulator: Simulator, policy: Policy, *changes: Change) -> Audit:
+    load(simulator, *changes)
     with reading(simulator) as recorder:
         return audit(recorder, policy, NOW, guests=True)
 
@@ -193,6 +199,45 @@ def test_what_somebody_does_by_hand_fails_the_audit(simulator: Simulator, policy
     done = audited(simulator, policy, change)
     assert done.status("error") == FAIL
     assert any(RULES[one.rule].family == DRIFT for one in done.findings)
+
+
+# What there is to adopt beside the rest: a realm that others may come from, and a token without any right.
+FOUND = several(add("realms", {"realm": "sso", "type": "openid"}), token("joe@pve!idle"))
+AFTER_ADOPTING: dict[str, Change] = {
+    **{
+        name: ATTACKS[name]
+        for name in (
+            "the auditor becomes an administrator",
+            "the user of a reader joins a group",
+            "a guest moves into a new pool",
+            "a storage comes into a pool",
+        )
+    },
+    "somebody new comes from a realm": add("users", {"userid": "eve@sso", "groups": ["ops"]}),
+    "a token without rights gets some": add("acl", acl("/vms", "token", "joe@pve!idle", "PVEVMUser")),
+    "a rule of a guest that had none": lambda state: state["firewall"]["guests"].update({"102": {"rules": [OPEN]}}),
+    "a node's firewall is switched off": options("nodes/ugreen", enable=0),
+}
+
+
+@pytest.fixture(scope="module")
+def adopted(simulator: Simulator) -> Policy:
+    load(simulator, FOUND)
+    with reading(simulator) as recorder:
+        return whole_policy(json.loads(json.dumps(adopt(survey(recorder, NOW)).document)))
+
+
+def test_what_was_adopted_is_as_it_was(simulator: Simulator, adopted: Policy) -> None:
+    done = audited(simulator, adopted, FOUND)
+    assert [str(one) for one in done.findings if one.level == "error"] == []
+    assert done.gaps == ()
+
+
+@pytest.mark.parametrize("change", [pytest.param(change, id=name) for name, change in AFTER_ADOPTING.items()])
+def test_what_comes_up_after_adopting_is_found(simulator: Simulator, adopted: Policy, change: Change) -> None:
+    done = audited(simulator, adopted, FOUND, change)
+    assert done.status("error") == FAIL
+    assert {RULES[one.rule].family for one in done.findings if one.level == "error"} & {ASSERTION, DRIFT}
 
 
 @pytest.mark.parametrize("less", [pytest.param(less, id=name) for name, less in LESS.items()])
