@@ -9,6 +9,7 @@ from typing import Any
 
 from ..access.releases import NEWEST, OLDEST, Release, parse_release
 from ..client.errors import OptionError
+from ..endpoints.ids import wrong_id
 from ..local_files import read_text
 from .applications import application, calls_of
 from .parse import Calls, from_access_log, from_har, from_list
@@ -50,6 +51,10 @@ class Wanted:
             raise OptionError(
                 f"name: {wanted.name!r} is no name for roles.", "Names hold letters, digits, '.', '-' and '_'."
             )
+        for name, ids in wanted.scope.items():
+            wrong = next(filter(None, (wrong_id(name, one, NEWEST) for one in ids)), "")
+            if wrong:
+                raise OptionError(f"scope: {name}: {wrong}.", "Name objects as PVE does.")
         if wanted.application is not None:
             application(wanted.application)  # before anything is sent
         return wanted

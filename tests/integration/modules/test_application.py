@@ -68,6 +68,13 @@ def test_no_server_is_needed_for_a_given_release(alone: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("scope", [{"vmid": [0]}, {"node": ["../x"]}, {"storage": ["a b"]}, {"poolid": [""]}], ids=str)
+def test_a_scope_names_what_pve_can_have(alone: Any, scope: dict[str, Any]) -> None:
+    result = alone(endpoints=["GET /cluster/resources"], scope=scope, **ASKED)
+    assert result["failed"]
+    assert f"scope: {next(iter(scope))}: " in result["msg"]
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_log_tells_what_a_token_asked_for(alone: Any, ansible: Any, packed: bool) -> None:
     file = ansible.home / "access.log.gz"

@@ -71,6 +71,18 @@ def test_what_is_no_endpoint_is_refused(item: Any) -> None:
         from_list(["GET /version", item], NEWEST)
 
 
+def test_nothing_about_an_endpoint_goes_unnoticed() -> None:
+    with pytest.raises(OptionError, match="entry 1: there is no place for params"):
+        from_list([{"path": "/cluster/resources", "params": {"type": "vm"}}], NEWEST)
+
+
+@pytest.mark.parametrize("line", ["GET /storage/{{x}}/status", "GET /nodes/x{y/status", "GET /nodes/a/qemu/5/config"])
+def test_an_id_that_can_be_none_is_reported(line: str) -> None:
+    calls = from_list([line], NEWEST)
+    assert not calls.endpoints
+    assert len(calls.problems) == 1
+
+
 def test_the_same_call_counts_once_whatever_else_it_says() -> None:
     lines = [f"GET /nodes/a/tasks?start={start}&limit=50" for start in range(0, 500, 50)]
     assert [endpoint.name for endpoint in from_list(lines, NEWEST).endpoints.values()] == ["GET /nodes/a/tasks"]
@@ -94,6 +106,7 @@ LOG = "\n".join(
     )
 )
 LOG += "\n\ngarbage\n"
+CALL = '::1 - joe@pve [22/11/2026:08:00:01 +0000] "GET /api2/json{} HTTP/1.1" {} 345'
 
 
 def test_an_access_log_tells_what_one_token_asked_for() -> None:
@@ -120,7 +133,59 @@ def test_a_user_who_is_not_in_the_log_is_an_error_that_names_those_who_are() -> 
 def test_another_kind_of_log_is_an_error() -> None:
     with pytest.raises(OptionError, match="no line of it looks like"):
         from_access_log(["Nov 22 08:00:01 pve pvedaemon[1]: starting task"], None, NEWEST)
-    assert from_access_log([], None, NEWEST).endpoints == {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ([], "there is no line in it"),
+        (["", "  "], "there is no line in it"),
+        ([line for line in LOG.splitlines() if "pve2" in line], "there is no call of PVE's API in it"),
+    ],
+)
+def test_a_log_that_says_nothing_is_an_error(lines: list[str], says: str) -> None:
+    with pytest.raises(OptionError, match=says):
+        from_access_log(lines, None, NEWEST)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("/nodes/a/qemu/99/config", "'99' is no number of a guest, as these begin at 100"),
+        ("/nodes/a/qemu/abc/config", "'abc' is no number of a guest, as these begin at 100"),
+        ("/nodes/a%3brm/status", "'a;rm' is no node"),
+        ("/nodes/%2e%2e/status", "'..' is no node"),
+        ("/nodes/:node/status", "':node' is no node"),
+        ("/nodes/%7Bnode%7D/status", "it has braces, which stand for ids and are in none"),
+        ("/nodes/{node}/status", "it has braces, which stand for ids and are in none"),
+        ("/storage/{{x}}", "it has braces, which stand for ids and are in none"),
+        ("/nodes/a/replication/5-0/status", "'5' is no number of a guest, as these begin at 100"),
+        ("/access/users/joe", "'joe' is no userid"),
+    ],
+)
+def test_what_can_be_no_id_gives_no_right(target: str, reason: str) -> None:
+    calls = from_access_log([CALL.format(target, 200)], None, NEWEST)
+    assert paths(calls) == []
+    assert list(reasons(calls).values()) == [reason]
+
+
+def test_the_path_of_an_entry_is_one_that_pve_has() -> None:
+    asked = har(
+        entry("PUT", "/api2/json/access/acl", path="/vms/5", roles="PVEAuditor"),
+        entry("PUT", "/api2/json/access/acl", path="/vms/100/", roles="PVEAuditor"),
+    )
+    calls = from_har(asked, NEWEST)
+    assert paths(calls) == ["PUT /access/acl"]
+    assert list(reasons(calls).values()) == ["'/vms/5' is no ACL path"]
+
+
+@pytest.mark.parametrize(
+    ("status", "counts"), [(200, True), (500, True), (595, True), (596, True), (501, False), (400, False), (404, False)]
+)
+def test_what_failed_on_the_server_was_allowed_and_what_it_does_not_have_was_not(status: int, counts: bool) -> None:
+    calls = from_access_log([CALL.format("/nodes/a/status", status)], None, NEWEST)
+    assert bool(calls.endpoints) is counts
+    assert bool(calls.problems) is not counts
 
 
 # -- HAR -------------------------------------------------------------------------------------------------------------
@@ -164,7 +229,20 @@ def test_secrets_in_a_recording_are_not_kept() -> None:
     assert SECRET not in repr(calls)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"log": {}}', '{"log": {"entries": [1]}}', '{"log": {"entries": 1}}'])
+def test_a_recording_without_calls_is_an_error() -> None:
+    for text in (har(), har(entry("GET", "/pve2/images/logo.svg"))):
+        with pytest.raises(OptionError, match="har: there is no call of PVE's API in it"):
+            from_har(text, NEWEST)
+
+
+_ENDLESS = har(entry("GET", "/api2/json/nodes", 999)).replace("999", "Infinity")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[" * 100_000, _ENDLESS, "[]", '{"log": {}}', '{"log": {"entries": [1]}}', '{"log": {"entries": 1}}'],
+    ids=range(7),
+)
 def test_what_is_no_recording_is_an_error(text: str) -> None:
     with pytest.raises(OptionError, match="this is no HAR file"):
         from_har(text, NEWEST)
