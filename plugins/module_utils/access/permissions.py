@@ -71,6 +71,7 @@ class Evaluator:
     def __init__(self, state: AccessState) -> None:
         self.state = state
         self._walks: dict[Principal, _Walk] = {}
+        self._halves: dict[str, tuple[Principal, ...]] = {}
         # Whoever has the same roles holds the same: one object for all of them, by which what is put together of the
         # same parts is known again.
         self._known: dict[frozenset[tuple[str, bool]], _Held] = {frozenset(): _NOTHING}
@@ -84,7 +85,9 @@ class Evaluator:
         hold on exactly ``/vms/N`` and ``/storage/S``. Disabled and expired ids keep their rights on paper. An unknown
         token holds nothing; an unknown user holds what entries that outlived him give.
         """
-        halves = halves_of(self.state, subject)
+        halves = self._halves.get(subject)
+        if halves is None:
+            halves = self._halves[subject] = halves_of(self.state, subject)
         if not halves:
             return {}
         of_owner = self._of(halves[0], path)
