@@ -245,3 +245,13 @@ def test_a_snapshot_may_be_too_old(simulator: Simulator) -> None:
     assert audit(taken, MORE, NOW, today=NOW + week, max_age=week).gaps == ()
     (gap,) = audit(taken, MORE, NOW, today=NOW + week + 1, max_age=week).gaps
     assert gap.reason == "The snapshot is of 2027-01-15, 7 days ago, which is longer than snapshot_max_age."
+
+
+def test_before_8_0_no_token_is_told_of_second_factors_and_none_asks() -> None:
+    with Simulator(release="7.4", auth_delay=0) as old, reader(old) as client:
+        live, later = both(client, MORE)
+        assert "/access/tfa" not in {request["path"] for request in old.requests()}
+    assert live.gaps == later.gaps
+    (gap,) = [gap for gap in live.gaps if gap.what == "second factors"]
+    assert gap.reason == "Before 8.0, PVE shows the list of them to no API token."
+    assert "no_second_factor and legacy_factors" in gap.fix

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from ..access.document import Document as AccessDocument
-from ..access.model import AccessState
+from ..access.model import AccessState, is_token
 from ..access.observe import ALL_MEMBERS, held_below, observe, pool_from, pool_question, pools_matter
 from ..access.observe import View as AccessView
 from ..access.permissions import Evaluator
@@ -24,6 +24,8 @@ from .document import Policy
 from .findings import Gap
 from .sources import FACTORS, RESOURCES, STORAGES, USERS, NotInSnapshot, Source
 
+# Since when tokens may read the list of second factors.
+_FACTORS_FOR_TOKENS = (8, 0)
 # The API with its web interface, and SSH: who reaches them, is judged and told.
 PORTS = (8006, 22)
 T = TypeVar("T")
@@ -225,6 +227,10 @@ class _Look:
         return None if rows is None else frozenset(str(row["storage"]) for row in rows)
 
     def _factors(self, access: AccessView) -> Mapping[str, Mapping[str, Any]] | None:
+        if access.release < _FACTORS_FOR_TOKENS and is_token(access.caller):
+            fix = "Set no_second_factor and legacy_factors to ignore under pve_hygiene, or log in with a password."
+            self.gaps.append(Gap("second factors", "Before 8.0, PVE shows the list of them to no API token.", fix))
+            return None
         rows = self._tried("second factors", FACTORS)
         # The list is filtered as that of the users is, which is judged already.
         return None if rows is None else {str(row["userid"]): row for row in rows}
