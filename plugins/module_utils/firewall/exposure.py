@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from ..wording import some_of
 from .addresses import WIDTH, Interval, address_text, inside, interval, network, pieces
 from .matching import LOCAL_NETWORK, NO_LOCAL_NETWORK
 from .model import Ruleset
@@ -150,9 +151,7 @@ def _of_local_network(spans: Iterable[Span], trial: _Trial) -> str:
     if len(still) == len(closed):
         return ""
     if still:
-        named = [str(span) for span in _joined(still)]
-        more = len(named) - _MOST
-        said += f", unless from {', '.join(named[:_MOST])}" + (f" and {more} more" if more > 0 else "")
+        said += f", unless from {some_of(map(str, _joined(still)), _MOST)}"
     return said + "."
 
 

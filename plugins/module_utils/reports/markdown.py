@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..policy.audit import FAIL, INCOMPLETE, PASS
 from ..policy.findings import Finding
+from ..wording import some_of
 from .report import NodeReach, Report, one_line, plural
 
 _MOST = 50
@@ -107,11 +108,7 @@ def _changes(report: Report) -> Iterator[str]:
 
 def _reach(reach: Sequence[NodeReach]) -> Iterator[str]:
     open_nodes = {port: [one.node for one in reach if one.ports[at].everybody] for at, port in enumerate(_ports(reach))}
-    said = [
-        f"* TCP {port} of {', '.join(map(code, nodes[:_MOST]))}{' and others' if len(nodes) > _MOST else ''}"
-        for port, nodes in open_nodes.items()
-        if nodes
-    ]
+    said = [f"* TCP {port} of {some_of(map(code, nodes), _MOST)}" for port, nodes in open_nodes.items() if nodes]
     if said:
         yield from ("", "### Open to everybody by the firewall", "", *said)
 
