@@ -247,13 +247,13 @@ def contract(session: nox.Session) -> None:
 
 @nox.session(tags=["tests"])
 def newest(session: nox.Session) -> None:
-    """The newest ansible-core: what every module promises, its examples, and the playbook from plan to proof."""
+    """The newest ansible-core: every module's examples, and the playbook from plan to proof."""
     version = next((version for version in ("3.13", "3.12") if version in pythons()), None)
     if version is None:
         session.skip("the newest ansible-core needs Python 3.12 or 3.13, and neither is here")
     python = environment(session, "newest", pythons()[version])
     # The rest does not depend on it: domain code knows nothing of Ansible.
-    only = "examples or predicts or from_plan_to_proof"
+    only = "examples or from_plan_to_proof"
     pytest(session, "tests/integration", python=python, only=only, TEST_PLAINLY="1")
 
 
@@ -271,7 +271,7 @@ def others(session: nox.Session) -> None:
     pytest(session, "tests/others", python=python)
 
 
-@nox.session(tags=["tests"])
+@nox.session(tags=["checks"])
 def packets(session: nox.Session) -> None:
     """The role host_firewall with real packets: it takes root, and with CI=true it has to run."""
     pytest(session, "tests/packets")
@@ -294,7 +294,7 @@ def molecule(session: nox.Session) -> None:
     count(session, len(scenarios))
 
 
-@nox.session(tags=["checks"])
+@nox.session(tags=["tests"])
 def oldest(session: nox.Session) -> None:
     """The unit tests of the code that managed hosts run, on the oldest Python that it supports."""
     if "3.9" not in pythons():

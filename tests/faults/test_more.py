@@ -184,8 +184,16 @@ def test_the_answer_of_somebody_in_between_says_nothing_about_what_was_done(
         judge.ends_well(outcome)
 
 
-@pytest.mark.parametrize(("first", "second"), [("kill", "cut"), ("kill", "refuse"), ("refuse", "kill")])
-@pytest.mark.parametrize("when", MOMENTS)
+# Each blow at each moment, but not each with each.
+@pytest.mark.parametrize(
+    ("first", "second", "when"),
+    [
+        *(("kill", "cut", when) for when in MOMENTS),
+        ("kill", "refuse", MOMENTS[0]),
+        ("refuse", "kill", MOMENTS[1]),
+        ("refuse", "kill", MOMENTS[2]),
+    ],
+)
 def test_struck_twice_while_a_token_is_made_anew(
     place: PlaceOf, runner: Runner, first: str, second: str, when: str
 ) -> None:
@@ -238,6 +246,10 @@ def test_two_runs_at_once(
     judge = Judge(BY_NAME[name], place(BY_NAME[name].release), runner)
     asked = next(n for n, row in enumerate(judge.requests, 1) if row.startswith(("POST", "PUT", "DELETE")))
     for nth in itertools.count(1):
+        # A read is the same to PVE at every moment: one will do.
+        reads = nth <= len(judge.requests) and judge.requests[nth - 1].startswith("GET ")
+        if reads and nth % 2 != ("before", "in").index(when):
+            continue
         judge.place.reset(judge.scenario.files)
         if left:
             struck(judge, "kill", "in", asked)

@@ -47,8 +47,9 @@ def judge(case: Case) -> None:
 
 def _by_subject(open_by: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield what to find: the cluster once where its own rules open all these nodes, else each node."""
-    if open_by and not any("node rule" in by for by in open_by.values()):
-        yield str(DATACENTER), next(iter(open_by.values()))
+    reasons = list(open_by.values())
+    if reasons and not any("node rule" in by for by in reasons):
+        yield str(DATACENTER), reasons[0]
         return
     for node, by in open_by.items():
         yield f"node {node}", by
