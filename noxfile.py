@@ -254,7 +254,7 @@ def newest(session: nox.Session) -> None:
     python = environment(session, "newest", pythons()[version])
     # The rest does not depend on it: domain code knows nothing of Ansible.
     only = "examples or from_plan_to_proof"
-    pytest(session, "tests/integration", python=python, only=only, TEST_PLAINLY="1")
+    pytest(session, "tests/integration", python=python, only=only)
 
 
 @nox.session(tags=["tests"])
@@ -271,7 +271,7 @@ def others(session: nox.Session) -> None:
     pytest(session, "tests/others", python=python)
 
 
-@nox.session(tags=["checks"])
+@nox.session(tags=["tests"])
 def packets(session: nox.Session) -> None:
     """The role host_firewall with real packets: it takes root, and with CI=true it has to run."""
     pytest(session, "tests/packets")
@@ -294,7 +294,7 @@ def molecule(session: nox.Session) -> None:
     count(session, len(scenarios))
 
 
-@nox.session(tags=["tests"])
+@nox.session(tags=["checks"])
 def oldest(session: nox.Session) -> None:
     """The unit tests of the code that managed hosts run, on the oldest Python that it supports."""
     if "3.9" not in pythons():
