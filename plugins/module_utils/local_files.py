@@ -34,7 +34,10 @@ def file_change(kind: str, path: str, text: str) -> Change | None:
         raise OptionError(f"{path} cannot be written: {above} is no folder.", "Name another place.")
     if place.is_dir():
         raise OptionError(f"{path} cannot be written: it is a folder.", "Name a file in it.")
-    was = place.read_text(encoding="utf-8", errors="replace") if place.exists() else None
+    try:
+        was = place.read_text(encoding="utf-8", errors="replace") if place.exists() else None
+    except OSError as error:
+        raise OptionError(f"{path} cannot be written: what is in it cannot be read: {_why(error)}.") from None
     if was == text:
         return None
     before = None if was is None else {"bytes": len(was.encode("utf-8"))}

@@ -15,8 +15,7 @@ from .policy.document import Policy, parse_policy
 from .policy.logs import AccessLogs, parse_logs
 from .policy.sources import Snapshot, read_snapshot
 from .policy.spec import HYGIENE
-
-_DAY = 24 * 60 * 60
+from .wording import DAY
 
 
 def whole_policy(params: Params) -> Policy:
@@ -53,6 +52,6 @@ def oldest_age(value: str | None) -> int | None:
 def stored_cluster(path: str, now: float) -> Snapshot:
     """Read a snapshot file. Raises OptionError, also where its time cannot be right: all is judged as of then."""
     snapshot = read_snapshot(read_text(path, "snapshot"))
-    if not 0 < snapshot.taken < now + _DAY:
+    if not 0 < snapshot.taken < now + DAY:
         raise OptionError("The snapshot is damaged: it was not taken yet, or never.", "Take a new one.")
     return snapshot

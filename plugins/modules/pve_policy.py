@@ -324,6 +324,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.policy.findings import
 from ansible_collections.homelab.pve.plugins.module_utils.policy.sources import Recorder, Source
 from ansible_collections.homelab.pve.plugins.module_utils.policy.spec import TYPED
 from ansible_collections.homelab.pve.plugins.module_utils.reports import KINDS, render
+from ansible_collections.homelab.pve.plugins.module_utils.wording import moment
 
 OPTIONS = {
     "pve_access": {"type": "dict"},
@@ -364,8 +365,7 @@ def work(params: Params, connect: Connect) -> Outcome:
     asked = [(kind, path) for kind, path in (params["reports"] or {}).items() if path]
     reports = tuple(TextFile("report", path, render(found, kind, **shown)) for kind, path in asked)
     failed = status == FAIL or (status == INCOMPLETE and params["fail_on_incomplete"])
-    taken = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)) if params["snapshot"] else None
-    result = {"status": status, "taken": taken, **found.as_data()}
+    result = {"status": status, "taken": moment(now) if params["snapshot"] else None, **found.as_data()}
     return Outcome(result, found.failure(status) if failed else "", reports)
 
 

@@ -13,8 +13,6 @@ from fnmatch import fnmatchcase
 from typing import Any, Callable, TypeVar
 
 from ..client.errors import OptionError
-from ..least.applications import application, rights_of
-from ..least.policy import as_policy
 from . import paths
 from .expiry import Expiry, parse_expiry
 from .model import ROOT, Entry, Principal, is_token, owner_of
@@ -162,6 +160,12 @@ class Document:
 
         A role of an application may be declared besides, as just what it is.
         """
+        if not self.applications:
+            return self
+        # The catalogue and the tables behind it are large: only documents that speak of applications wait for them.
+        from ..least.applications import rights_of
+        from ..least.policy import as_policy
+
         roles = {role.roleid: role for role in self.roles}
         acls: list[AclSpec] = []
         for spec in self.applications:
@@ -247,6 +251,8 @@ def expand_reader(raw: Mapping[str, Any]) -> Reader:
                 f"{' and '.join(given)}.",
                 "Leave that out, or leave out application; what the reader is to have besides goes under acls.",
             )
+        from ..least.applications import application  # large: see Document.for_release
+
         return Reader(owner, token, (), application(raw["application"]).name)
     missing = [name for name in ("role", "path") if raw.get(name) is None]
     if missing:

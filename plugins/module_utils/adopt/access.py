@@ -22,12 +22,11 @@ from ..access.model import ADMINISTRATOR, ROOT, Entry, Pool, Principal, Token, U
 from ..access.observe import ALL_MEMBERS
 from ..client.errors import OptionError
 from ..policy.observe import Observed
-from ..wording import some_of
+from ..wording import DAY, some_of
 from .parts import Part, is_harmless, pattern_of
 
 Row = dict[str, Any]
 
-_DAY = 24 * 60 * 60
 _LAST_YEAR = 253402300800  # the first second that has a year of five digits
 _TEXTS = ("firstname", "lastname", "email", "comment")
 # Realms whose users and groups come by themselves, with a synchronisation or with whoever logs in.
@@ -432,7 +431,7 @@ def moment(epoch: int) -> str:
     """Return a time as people write an expiry, in UTC."""
     if epoch >= _LAST_YEAR:
         return str(epoch)
-    return time.strftime("%Y-%m-%d" if epoch % _DAY == 0 else "%Y-%m-%d %H:%M:%S", time.gmtime(epoch))
+    return time.strftime("%Y-%m-%d" if epoch % DAY == 0 else "%Y-%m-%d %H:%M:%S", time.gmtime(epoch))
 
 
 def _is_taken(parse: Callable[[Row], Any], row: Row) -> bool:

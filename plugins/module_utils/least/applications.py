@@ -320,6 +320,7 @@ def calls_of(name: str, release: Release) -> Calls:
     return Calls(told, calls.problems)
 
 
+@cache
 def rights_of(name: str, release: Release) -> Rights:
     """Return the least rights of an application. Releases that are not known yet are taken for the newest that is."""
     release = max(OLDEST, min(release, NEWEST))

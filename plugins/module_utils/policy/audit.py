@@ -7,12 +7,11 @@ from typing import Any
 
 from ..access.model import AccessState
 from ..access.whatif import Rights, RightsChange, rights_between
-from ..wording import some_of
+from ..wording import ago, day, some_of
 from . import assertions, drift, hygiene
 from .assertions import Outcome
 from .document import Policy
 from .findings import LEVELS, Finding, Gap, Judgement, except_, in_order
-from .hygiene.subjects import ago, day
 from .logs import AccessLogs
 from .observe import Observed, look
 from .sources import Source
@@ -115,24 +114,24 @@ def audit(
     hygiene.judge(observed, policy, judgement, logs)
     findings, excepted, over, unused = except_(judgement.findings, policy.exemptions, today)
     of_exceptions = Judgement(policy.hygiene.levels)
-    for exemption in over:
-        of_exceptions.find(
+    for exemptions, rule, said, fix in (
+        (
+            over,
             "exception_over",
-            str(exemption),
-            exemption.path if exemption.path != "*" else "",
-            f"The exception '{exemption}' ({exemption.reason}) is over, and what it excepted is still there.",
-            fix="Put it right, or give the exception another end.",
-            apart=exemption.reason,
-        )
-    for exemption in unused:
-        of_exceptions.find(
-            "exception_unused",
-            str(exemption),
-            exemption.path if exemption.path != "*" else "",
-            f"The exception '{exemption}' ({exemption.reason}) covers nothing.",
-            fix="Take it out of the policy.",
-            apart=exemption.reason,
-        )
+            "is over, and what it excepted is still there.",
+            "Put it right, or give the exception another end.",
+        ),
+        (unused, "exception_unused", "covers nothing.", "Take it out of the policy."),
+    ):
+        for exemption in exemptions:
+            of_exceptions.find(
+                rule,
+                str(exemption),
+                exemption.path if exemption.path != "*" else "",
+                f"The exception '{exemption}' ({exemption.reason}) {said}",
+                fix=fix,
+                apart=exemption.reason,
+            )
     return Audit(
         policy,
         observed,

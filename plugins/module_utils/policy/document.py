@@ -13,6 +13,7 @@ from ..access import paths, releases
 from ..access.document import Document as AccessDocument
 from ..client.errors import OptionError
 from ..firewall.wanted import Document as FirewallDocument
+from ..wording import DAY
 from .catalogue import RULES, default_levels
 from .findings import Exemption
 
@@ -29,7 +30,6 @@ EXACTLY, AT_LEAST, AT_MOST, NEVER, NOTHING, READ_ONLY = (
 # Those that say what must not be held: they speak of all below their path, too, unless they say otherwise.
 LIMITS = (AT_MOST, NEVER, NOTHING, READ_ONLY)
 _KINDS = (EXACTLY, AT_LEAST, *LIMITS)
-_DAY = 24 * 60 * 60
 # Between them, these know every path that any release has.
 _GRAMMARS = ((7, 4), releases.NEWEST)
 
@@ -163,5 +163,5 @@ def _exemption(where: str, raw: Raw) -> Exemption:
         raw.get("subject") or "*",
         raw.get("path") or "*",
         raw["reason"].strip(),
-        calendar.timegm(day.timetuple()) + _DAY,
+        calendar.timegm(day.timetuple()) + DAY,
     )

@@ -8,12 +8,12 @@ from __future__ import annotations
 import calendar
 import math
 import re
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..access_log import NOBODY, read_line
 from ..client.errors import OptionError
+from ..wording import DAY, day
 
 _STAMP = re.compile(
     r"(?P<day>[0-9]{2})/(?P<month>[0-9]{2}|[A-Z][a-z]{2})/(?P<year>[0-9]{4})"
@@ -26,7 +26,7 @@ _NAME = "access.log"
 # So many lines in a hundred may be damaged (a node that crashed leaves some) before the logs are doubted.
 _BEARABLE = 1
 # So many seconds may the clock of a node be ahead.
-_BEARABLE_LEAD = 24 * 60 * 60
+_BEARABLE_LEAD = DAY
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def parse_logs(files: Iterable[tuple[str, str]], now: float = math.inf) -> Acces
         times, lost, ahead = _read(text, last_used, now + _BEARABLE_LEAD)
         if ahead and not times:
             raise OptionError(
-                f"{name}: the lines are of times to come, the last of {time.strftime('%Y-%m-%d', time.gmtime(ahead))}.",
+                f"{name}: the lines are of times to come, the last of {day(ahead)}.",
                 "Hand in those of nodes whose clocks are right.",
             )
         if lost and not times:

@@ -18,7 +18,8 @@ from ..firewall.exposure import Exposure, Span
 from ..firewall.guard import NOT_SEEN
 from ..policy.assertions import Outcome
 from ..policy.findings import LEVELS, Finding
-from .report import LEVEL_WORDS, NodeReach, Report, Would, clean, day, plural
+from ..wording import DAY, day
+from .report import LEVEL_WORDS, NodeReach, Report, Would, clean, plural
 from .rights import data, standing
 from .script import JS
 from .style import CSS
@@ -287,7 +288,7 @@ def _tokens(report: Report) -> Iterator[str]:
     )
     never = sorted(token.tokenid for token in tokens.values() if not token.expire)
     over = sum(ending.expire < now for ending in endings)
-    near = sum(now <= ending.expire < now + soon * 86400 for ending in endings)
+    near = sum(now <= ending.expire < now + soon * DAY for ending in endings)
     said = [f"{over} {'has' if over == 1 else 'have'} expired", f"{near} will within {plural(soon, 'day')}"]
     yield f"<p>Of {plural(len(tokens), 'token')}, {', '.join(said)}, {len(never)} never will.</p>"
     # Those that are over have been found already: the last few of them will do.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from ..policy.audit import FAIL, INCOMPLETE, Audit
 from ..policy.catalogue import RULES, Rule
 from ..policy.findings import IGNORE, LEVELS, Finding
 from ..policy.observe import PORTS
-from ..wording import some_of
+from ..wording import moment, some_of
 
 # In a sentence; the page and the JSON have all of them.
 _MOST_PRIVILEGES = 8
@@ -158,19 +157,6 @@ class Report:
         return tuple(
             NodeReach(node, exposed.get(node, otherwise)) for node in sorted(self.audit.observed.names("node"))
         )
-
-
-def moment(seconds: float) -> str:
-    """Return a time (seconds since the epoch) as ``2027-01-31T12:00:00Z``."""
-    return datetime.fromtimestamp(int(seconds), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def day(seconds: float) -> str:
-    """Return the day of a time, by UTC. One beyond the calendar is told as such."""
-    try:
-        return datetime.fromtimestamp(int(seconds), timezone.utc).strftime("%Y-%m-%d")
-    except (OverflowError, OSError, ValueError):
-        return "far away"
 
 
 def clean(text: Any) -> str:

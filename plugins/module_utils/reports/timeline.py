@@ -7,13 +7,13 @@ from datetime import datetime, timezone
 from html import escape
 from typing import NamedTuple
 
-from .report import clean, day
+from ..wording import DAY, day
+from .report import clean
 
-_DAY = 24 * 60 * 60
 _LEFT, _WIDTH, _ROW, _TOP = 290, 980, 24, 30
 _LONGEST = 36
 # What is over for longer, or lasts longer, stands at the edge.
-_BACK, _AHEAD, _LEAST = 60 * _DAY, 730 * _DAY, 90 * _DAY
+_BACK, _AHEAD, _LEAST = 60 * DAY, 730 * DAY, 90 * DAY
 
 
 class Ending(NamedTuple):
@@ -27,8 +27,8 @@ def timeline(endings: Sequence[Ending], now: float, soon: int) -> str:
     """Return a drawing of when tokens expire, the first one on top. Those within ``soon`` days stand out."""
     last = max((ending.expire for ending in endings), default=int(now))
     first = min((ending.expire for ending in endings), default=int(now))
-    low = max(min(first, now) - 7 * _DAY, now - _BACK)
-    high = min(max(last + 7 * _DAY, now + _LEAST), now + _AHEAD)
+    low = max(min(first, now) - 7 * DAY, now - _BACK)
+    high = min(max(last + 7 * DAY, now + _LEAST), now + _AHEAD)
     height = _TOP + _ROW * len(endings) + 8
 
     def at(moment: float) -> float:
@@ -49,7 +49,7 @@ def timeline(endings: Sequence[Ending], now: float, soon: int) -> str:
         y = _TOP + _ROW * number + _ROW // 2
         name = clean(ending.tokenid)
         shown = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
-        kind = "over" if ending.expire < now else "soon" if ending.expire < now + soon * _DAY else "later"
+        kind = "over" if ending.expire < now else "soon" if ending.expire < now + soon * DAY else "later"
         x, word = at(ending.expire), day(ending.expire)
         parts.append(f"<g><title>{escape(name)}: {word}</title>")
         parts.append(f'<text x="{_LEFT - 14}" y="{y + 4}" text-anchor="end">{escape(shown)}</text>')
@@ -62,7 +62,7 @@ def timeline(endings: Sequence[Ending], now: float, soon: int) -> str:
 
 def _ticks(low: float, high: float) -> Iterator[tuple[str, float]]:
     """Yield beginnings of months, as many as can be read."""
-    months = (high - low) / (30 * _DAY)
+    months = (high - low) / (30 * DAY)
     step = 1 if months <= 8 else 3 if months <= 20 else 6
     start = datetime.fromtimestamp(low, timezone.utc)
     year, month = start.year, start.month

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...wording import DAY, day, days
 from ..observe import Rows
-from .subjects import DAY, Case, day, days
+from .subjects import Case
 
 # The one that the web server shows where it is there, and the one that it shows else.
 _CUSTOM, _OWN = "pveproxy-ssl.pem", "pve-ssl.pem"

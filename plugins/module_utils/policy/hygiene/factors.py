@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...access.model import ROOT, User
-from .subjects import Case, called, day
+from ...wording import day
+from .subjects import Case, called
 
 # Realms whose users log in with a password that PVE itself checks, or has checked. An openid realm has its own factors.
 _BY_PASSWORD = ("pam", "pve", "ldap", "ad")

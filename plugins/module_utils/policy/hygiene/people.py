@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ...access.model import ROOT, Principal, User
-from .subjects import DAY, Case, called, day, days, entries_text
+from ...wording import DAY, day, days
+from .subjects import Case, called, entries_text
 
 PAM = "pam"
 # Names of accounts that more than one person tends to use.

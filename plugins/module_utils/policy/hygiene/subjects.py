@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,6 @@ from ..document import Hygiene
 from ..findings import Judgement
 from ..observe import Observed
 
-DAY = 24 * 60 * 60
 Roles = Mapping[str, bool]
 
 
@@ -92,23 +90,6 @@ def of_root(token: Token) -> bool:
 def whose(principal: Principal) -> str:
     """Name a principal as findings do."""
     return f"{principal.kind} {principal.name}"
-
-
-def day(seconds: float) -> str:
-    """Say a time as a day, in UTC."""
-    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
-
-
-def days(seconds: float) -> str:
-    """Say a span of time in full days."""
-    count = int(seconds // DAY)
-    return "1 day" if count == 1 else f"{count} days"
-
-
-def ago(seconds: float) -> str:
-    """Say how long ago something was, in full days, or in hours where it is less than two of them."""
-    hours = int(seconds // 3600)
-    return f"{days(seconds) if hours >= 48 else '1 hour' if hours == 1 else f'{hours} hours'} ago"
 
 
 def entries_text(paths: Mapping[str, Roles]) -> list[str]:

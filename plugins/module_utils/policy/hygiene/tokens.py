@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ...access.model import ROOT, Token
-from .subjects import DAY, Case, called, day, days, of_root
+from ...wording import DAY, day, days
+from .subjects import Case, called, of_root
 
 # The longest that a secret may last.
 LONGEST = 366
@@ -81,7 +82,7 @@ def _expiry(case: Case, token: Token) -> None:
             f"The token {token.tokenid} expires on {day(end)}, in {days(end - case.now)}.",
             expected=f"more than {case.hygiene.expiring_days} days",
             found={"expire": end},
-            fix="Renew it (the playbook homelab.pve.rotate does that), or delete it if nobody needs it any more.",
+            fix="Renew it, or delete it if nobody needs it any more.",
         )
 
 

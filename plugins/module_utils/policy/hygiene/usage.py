@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...access.model import ROOT
-from ...wording import some_of
+from ...wording import DAY, day, days, some_of
 from ..logs import AccessLogs
-from .subjects import DAY, Case, called, day, days
+from .subjects import Case, called
 
 # Logs are handed in some time after they were fetched.
 _FRESH = 2 * DAY
