@@ -11,12 +11,20 @@ notes:
   - Other settings of the environment do not count, neither C(.netrc) nor the variables for proxies and CA bundles.
     Redirects are not followed.
 requirements:
-  - requests (Python library), where the task runs
+  - requests (Python library), where the task runs; not with O(transport=pvesh)
 options:
+  transport:
+    description:
+      - How PVE is talked to.
+      - V(pvesh) runs PVE's own command of that name, so the task has to run on a node of the cluster as root. It takes
+        no credentials, and always acts as C(root@pam). Options that hold a secret are refused with it, because the
+        arguments of a command can be seen in the list of processes.
+      - If it is not set, E(PVE_TRANSPORT) is used, or else V(https).
+    type: str
   host:
     description:
       - Name or address of a node of the cluster. V(https://HOST:PORT) is understood too.
-      - Required. If it is not set, E(PVE_HOST) is used.
+      - Required with O(transport=https). If it is not set, E(PVE_HOST) is used.
     type: str
   port:
     description:
@@ -43,14 +51,38 @@ options:
     type: path
   user:
     description:
-      - User to log in with a password, V(user@realm). An API token is the better choice, and the only one for users
-        with a second factor.
+      - User to log in with a password, V(user@realm). An API token is the better choice.
       - If it is not set, E(PVE_USER) is used.
     type: str
   password:
     description:
       - Password of O(user).
       - If it is not set, E(PVE_PASSWORD) is used.
+    type: str
+  second_factor:
+    description:
+      - Second factor of O(user), either a TOTP code (put it in quotes), or V(KIND:CODE) with V(totp), V(recovery) or
+        V(yubico).
+      - A code works once, so it takes O(ticket_cache) too for more than one task.
+      - If it is not set, E(PVE_SECOND_FACTOR) is used.
+    type: str
+  ticket_cache:
+    description:
+      - Folder that keeps the ticket of O(user), on the machine where the task runs. The first task logs in, and all
+        others use its ticket, be they in other processes. It is renewed before its two hours are over.
+      - The folder is made with mode V(0700) and the file in it with V(0600). M(homelab.pve.pve_logout) removes it.
+      - While the ticket is good, O(password) is not needed.
+      - If it is not set, E(PVE_TICKET_CACHE) is used.
+    type: path
+  ticket:
+    description:
+      - Ticket that M(homelab.pve.pve_login) returned, in place of O(user) and O(password). Give O(csrf_token) with it.
+      - If it is not set, E(PVE_TICKET) is used.
+    type: str
+  csrf_token:
+    description:
+      - What M(homelab.pve.pve_login) returned with O(ticket).
+      - If it is not set, E(PVE_CSRF_TOKEN) is used.
     type: str
   ca_path:
     description:

@@ -15,7 +15,7 @@ import re
 import shlex
 import stat
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, PveError
 
@@ -50,11 +50,48 @@ def read_secret(path: str) -> str:
     return secret
 
 
+class Place(Protocol):
+    """Where one secret is kept: what ``SecretPlace`` is on this machine."""
+
+    path: str
+    marker_path: str
+
+    @property
+    def exists(self) -> bool: ...
+
+    def read(self) -> str: ...
+
+    def check(self) -> None: ...
+
+    def prove(self) -> None: ...
+
+    def write_marker(self, content: dict[str, Any], earlier: Mapping[str, Any] | None = None) -> None: ...
+
+    def read_marker(self) -> dict[str, Any] | None: ...
+
+    def clear_marker(self) -> None: ...
+
+    def release(self) -> None: ...
+
+    def store(self, secret: str) -> None: ...
+
+    def staged(self) -> str | None: ...
+
+    def promote(self) -> None: ...
+
+    def discard_staged(self) -> None: ...
+
+    def note(self, kind: str, content: Mapping[str, Any]) -> None: ...
+
+    def noted(self, kind: str) -> dict[str, Any] | None: ...
+
+
 class SecretPlace:
     """The place of one secret file, and of what an interrupted run leaves beside it.
 
     Beside ``NAME`` there can be ``.NAME.pending`` (the marker: somebody is about to ask PVE for a secret),
     ``.NAME.new`` (a secret that was received but not yet put in place) and ``NAME.previous`` (what was there before).
+    Notes that are to last stand in ``.NAME.KIND``, see ``note``.
 
     Every call opens the folder, checks it and works inside of what it opened, so that nobody can put another folder
     in its place meanwhile. Raises OptionError where the place is not fit, PveError where writing fails.
@@ -196,6 +233,27 @@ class SecretPlace:
     def discard_previous(self) -> None:
         """Remove what stood here before the last ``store``; it is no error if there is nothing."""
         self._remove(self._previous)
+
+    def note(self, kind: str, content: Mapping[str, Any]) -> None:
+        """Keep something about the secret beside it, in place of what was noted under this ``kind`` before."""
+        with self._writing("takes no note") as folder:
+            self._write(folder, self._scratch, json.dumps(content, sort_keys=True).encode() + b"\n")
+            os.rename(self._scratch, f".{self._name}.{kind}", src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
+
+    def noted(self, kind: str) -> dict[str, Any] | None:
+        """Return what was noted; None if nothing was, or it is no note."""
+        with self._folder() as folder:
+            content = _read_own_file(f".{self._name}.{kind}", f"{self._folder_path}/.{self._name}.{kind}", folder)
+        try:
+            found = json.loads(content or b"null")
+        except ValueError:
+            found = None
+        return found if isinstance(found, dict) else None
+
+    def forget(self, kind: str) -> None:
+        """Remove a note; it is no error if there is none."""
+        self._remove(f".{self._name}.{kind}")
 
     def remove(self) -> None:
         """Remove the secret file; it is no error if there is none. ``NAME.previous`` stays."""

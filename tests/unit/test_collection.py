@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -56,6 +57,11 @@ def test_the_action_group_holds_every_module() -> None:
         pytest.skip("there are no modules yet")
     group = load(ROOT / "meta" / "runtime.yml")["action_groups"]["all"]
     assert group == sorted(path.stem for path in MODULES)
+
+
+def test_playbooks_hand_on_every_connection_option() -> None:
+    options = importlib.import_module("ansible_collections.homelab.pve.plugins.module_utils.client.options").OPTIONS
+    assert load(ROOT / "playbooks" / "vars" / "connection.yml")["pve__options"] == [option.name for option in options]
 
 
 @pytest.mark.parametrize(("folder", "found"), [("plugins/modules", MODULES), ("roles", ROLES), ("plugins", PLUGINS)])

@@ -379,3 +379,21 @@ def test_two_runs_at_once_do_not_disturb_each_other(folder: Path) -> None:
         children.append(child)
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
     assert place.read().endswith("-0000-0000-0000-000000000000")
+
+
+def test_notes_stand_beside_the_secret_and_are_closed(folder: Path) -> None:
+    place = SecretPlace(str(folder / "s"))
+    assert place.noted("born") is None
+    place.note("born", {"since": 1})
+    place.note("born", {"since": 2})
+    assert place.noted("born") == {"since": 2}
+    assert mode_of(folder / ".s.born") == 0o600
+    assert sorted(path.name for path in folder.iterdir()) == [".s.born"]
+    place.forget("born")
+    place.forget("born")
+    assert place.noted("born") is None
+
+
+def test_what_is_no_note_is_none(folder: Path) -> None:
+    write(folder / ".s.born", "[1")
+    assert SecretPlace(str(folder / "s")).noted("born") is None

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Callable
 
 from ..client.errors import ApiError, AuthenticationError, OptionError, PveError, TransportError
 from ..client.http import Client
 from ..reconcile import Call, Change
-from ..secret_file import SecretPlace
+from ..secret_file import Place, SecretPlace
 from .document import TokenSpec
 from .expiry import Expiry
 from .model import AccessState, Entry, Principal, Token
@@ -46,10 +46,16 @@ class Secrets:
 
 
 class Births:
-    """Performs the changes that bring a secret forth, and knows what became of earlier ones."""
+    """Performs the changes that bring a secret forth, and knows what became of earlier ones.
 
-    def __init__(self, client: Client, specs: Iterable[TokenSpec]) -> None:
+    ``places`` makes the place of a secret out of its path.
+    """
+
+    def __init__(
+        self, client: Client, specs: Iterable[TokenSpec], places: Callable[[str], Place] = SecretPlace
+    ) -> None:
         self.client = client
+        self.place_at = places
         self.specs = {spec.tokenid: spec for spec in specs}
         # Asked for in this run, with the answer lost: without a file there is no marker to tell.
         self.lost: set[str] = set()
@@ -69,7 +75,7 @@ class Births:
         for spec in present:
             if not spec.secret_file:
                 continue
-            place = SecretPlace(spec.secret_file)
+            place = self.place_at(spec.secret_file)
             place.check()
             left = place.read_marker()
             if left is not None:
@@ -85,7 +91,7 @@ class Births:
         self.markers = markers
         return Secrets(found, dict(markers))
 
-    def _check_marker(self, spec: TokenSpec, place: SecretPlace, marker: Mapping[str, Any]) -> None:
+    def _check_marker(self, spec: TokenSpec, place: Place, marker: Mapping[str, Any]) -> None:
         options = self.client.options
         named = (marker.get("tokenid"), marker.get("host"), marker.get("port"))
         if named != (spec.tokenid, options.host, options.port):
@@ -100,7 +106,7 @@ class Births:
             return UNFINISHED
         if not spec.secret_file:
             return ""
-        place = SecretPlace(spec.secret_file)
+        place = self.place_at(spec.secret_file)
         if marker is not None:
             staged = place.staged()
             if staged is not None and self._works(spec.tokenid, staged):
@@ -132,12 +138,12 @@ class Births:
         if change.action == "finish":
             self._finish(spec)
         elif spec.secret_file:
-            self._bear_into_file(spec, change, SecretPlace(spec.secret_file), able)
+            self._bear_into_file(spec, change, self.place_at(spec.secret_file), able)
         else:
             self.returned[spec.tokenid] = self._ask(spec, change)
 
     def _finish(self, spec: TokenSpec) -> None:
-        place = SecretPlace(spec.secret_file or "")
+        place = self.place_at(spec.secret_file or "")
         earlier = self.markers[spec.tokenid]
         try:
             place.write_marker(dict(earlier), earlier)  # as it was, but with this run at work
@@ -149,7 +155,7 @@ class Births:
         finally:
             place.release()
 
-    def _bear_into_file(self, spec: TokenSpec, change: Change, place: SecretPlace, able: bool) -> None:
+    def _bear_into_file(self, spec: TokenSpec, change: Change, place: Place, able: bool) -> None:
         place.prove()
         earlier = self.markers.get(spec.tokenid)
         marker = self._marker(spec, change, earlier)
@@ -164,7 +170,7 @@ class Births:
         finally:
             place.release()
 
-    def _bear_marked(self, spec: TokenSpec, change: Change, place: SecretPlace, able: bool) -> None:
+    def _bear_marked(self, spec: TokenSpec, change: Change, place: Place, able: bool) -> None:
         try:
             secret = self._ask(spec, change)
         except PveError as error:
@@ -215,7 +221,7 @@ class Births:
         self.deleted.discard(spec.tokenid)
         return secret
 
-    def _keep(self, spec: TokenSpec, change: Change, place: SecretPlace, secret: str) -> None:
+    def _keep(self, spec: TokenSpec, change: Change, place: Place, secret: str) -> None:
         try:
             place.store(secret)
         except PveError as error:

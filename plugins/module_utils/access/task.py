@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Callable
 
 from ..client.errors import AuthenticationError, PveError
 from ..client.http import Client
 from ..reconcile import Call, Change, Plan
+from ..secret_file import Place, SecretPlace
 from .births import Births, as_it_was, last_steps
 from .document import Document
 from .observe import View, observe, user_is_usable
@@ -16,13 +17,18 @@ from .plan import plan_access
 
 
 class AccessTask:
-    """Observe, plan and perform for a document. ``now`` is the one clock reading of the task."""
+    """Observe, plan and perform for a document.
 
-    def __init__(self, client: Client, wanted: Document, now: float) -> None:
+    ``now`` is the one clock reading of the task; ``places`` makes the place of a secret out of its path.
+    """
+
+    def __init__(
+        self, client: Client, wanted: Document, now: float, places: Callable[[str], Place] = SecretPlace
+    ) -> None:
         self.client = client
         self.wanted = wanted
         self.now = now
-        self.births = Births(client, wanted.tokens)
+        self.births = Births(client, wanted.tokens, places)
         self._tokens: Mapping[str, Any] = {}
 
     def observe(self) -> View:

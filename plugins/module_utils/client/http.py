@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import (
     OptionError,
@@ -18,11 +18,14 @@ from ansible_collections.homelab.pve.plugins.module_utils.client.errors import (
     error_from_answer,
     is_lock_timeout,
 )
+from ansible_collections.homelab.pve.plugins.module_utils.client.https import HttpsTransport
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import (
+    PVESH,
     ConnectionOptions,
     check_secret,
     check_token_id,
 )
+from ansible_collections.homelab.pve.plugins.module_utils.client.pvesh import PveshTransport
 from ansible_collections.homelab.pve.plugins.module_utils.client.transport import Answer, Transport
 
 # Seconds to wait before a request is sent again. The first repetition is at once: what it cures is a connection that
@@ -77,7 +80,9 @@ class Client:
         self._on_request = on_request
         self._clock = clock
         self._sleep = sleep
-        self._transport = Transport(options, clock=clock)
+        self._transport: Transport = (
+            PveshTransport(options) if options.transport == PVESH else HttpsTransport(options, clock=clock)
+        )
         self._ticket: _Ticket | None = None
         self._token_header: dict[str, str] = {}
         if options.token_id:
@@ -89,7 +94,7 @@ class Client:
         self._secrets = {secret for secret in (options.token_secret, options.password) if secret}
         self.requests_sent = 0
         self.warnings: list[str] = []
-        if not options.validate_certs and not options.fingerprint:
+        if options.transport != PVESH and not options.validate_certs and not options.fingerprint:
             self.warnings.append(
                 f"The certificate of {options.host} is not checked (validate_certs is false): whoever is in between "
                 "can read the credentials. Set ca_path or fingerprint instead."
@@ -194,20 +199,15 @@ class Client:
     def _exchange(self, method: str, path: str, params: Params, headers: dict[str, str], *, repeatable: bool) -> Answer:
         """Exchange one request for an answer, trying again while that is safe."""
         self._secrets.update(str(params[name]) for name in _SECRET_PARAMS if params and params.get(name))
-        url, encoded = f"/api2/json{_encoded_path(path)}", _encoded_params(params)
-        body: bytes | None = None
-        if method in ("POST", "PUT"):
-            body = encoded.encode("ascii")
-            headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
-        elif encoded:
-            url = f"{url}?{encoded}"
+        _check_path(path)
+        pairs = [(name, _form_value(value)) for name, value in (params or {}).items() if value is not None]
         pauses = iter(PAUSES)
         while True:
             if self._on_request:
                 self._on_request(method, path)
             self.requests_sent += 1
             try:
-                return self._transport.send(method, url, headers, body)
+                return self._transport.send(method, path, pairs, headers)
             except TransportError as error:
                 error.message = f"{method} {path}: {error.message}"
                 pause = next(pauses, None)
@@ -240,7 +240,7 @@ class Client:
 
     def _credentials(self, method: str) -> dict[str, str]:
         """Return the headers that say who asks; logs in first where that takes a ticket."""
-        if self._token_header:
+        if self._token_header or self._options.transport == PVESH:
             return self._token_header
         if self._ticket is None or self._clock() - self._ticket.since > TICKET_SECONDS:
             self._ticket = self._log_in()
@@ -312,20 +312,12 @@ class ReadOnly:
         return str(self._known("local_address"))
 
 
-def _encoded_path(path: str) -> str:
-    """Percent-encode a path, segment by segment.
-
-    Refused is what would silently address something else: an empty segment collapses (the list instead of the
-    object), dots walk up.
+def _check_path(path: str) -> None:
+    """Refuse what would silently address something else: an empty segment collapses (the list instead of the object),
+    dots walk up.
     """
     if not path.startswith("/") or any(segment in ("", ".", "..") for segment in path[1:].split("/")):
         raise OptionError(f"{path!r} is no path of the API.", "An id in it is empty or consists of dots.")
-    return quote(path, safe="/@!")
-
-
-def _encoded_params(params: Params) -> str:
-    pairs = [(name, _form_value(value)) for name, value in (params or {}).items() if value is not None]
-    return urlencode(pairs, quote_via=quote, safe="")
 
 
 def _form_value(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from urllib.parse import urlsplit
 
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError
 from ansible_collections.homelab.pve.plugins.module_utils.secret_file import UUID, read_secret
+
+HTTPS, PVESH = "https", "pvesh"
+ROOT = "root@pam"
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Option:
 
 # doc_fragments/connection.py describes each of them.
 OPTIONS: tuple[Option, ...] = (
+    # First: with pvesh, the environment adds nothing of the others.
+    Option("transport", "str", "PVE_TRANSPORT", default=HTTPS),
     Option("host", "str", "PVE_HOST"),
     Option("port", "int", "PVE_PORT", default=8006),
     Option("token_id", "str", "PVE_TOKEN_ID", no_log=False),
@@ -38,6 +44,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("token_file", "path", "PVE_TOKEN_FILE", no_log=False),
     Option("user", "str", "PVE_USER"),
     Option("password", "str", "PVE_PASSWORD", no_log=True),
+    Option("second_factor", "str", "PVE_SECOND_FACTOR", no_log=True),
+    Option("ticket_cache", "path", "PVE_TICKET_CACHE"),
+    Option("ticket", "str", "PVE_TICKET", no_log=True),
+    Option("csrf_token", "str", "PVE_CSRF_TOKEN", no_log=True),
     Option("ca_path", "path", "PVE_CA_PATH"),
     Option("fingerprint", "str", "PVE_FINGERPRINT"),
     Option("validate_certs", "bool", "PVE_VALIDATE_CERTS", default=True),
@@ -48,6 +58,9 @@ OPTIONS: tuple[Option, ...] = (
 
 _TOKEN = frozenset({"token_id", "token_secret", "token_file"})
 _PASSWORD = frozenset({"user", "password"})
+_TICKET = frozenset({"ticket", "csrf_token"})
+# They say how the user logs in, and mean nothing by themselves.
+_OF_USER = frozenset({"second_factor", "ticket_cache"})
 _TRUST = frozenset({"ca_path", "fingerprint", "validate_certs"})
 
 _USERID = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9._-]+")
@@ -57,6 +70,10 @@ _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 _WHOLE = "A token id is whole when it reads user@realm!name, for example root@pam!ansible."
 _HIGHEST_PORT = 65535
 _PATHS_OF_THE_API = ("", "/", "/api2/json", "/api2/json/", "/api2", "/api2/")
+
+# A whole ticket; one that waits for a second factor has PVE:!tfa!... in place of the user.
+_OF_TICKET = re.compile(r"PVE:([^\s:/!]+@[A-Za-z][A-Za-z0-9._-]+):[0-9A-F]{8}::\S+")
+_FACTORS = ("totp", "recovery", "yubico")
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -81,16 +98,25 @@ def argument_spec() -> dict[str, dict[str, Any]]:
 class ConnectionOptions:
     """Where PVE is, how it proves itself and who asks: checked, complete, and printable without a secret.
 
-    Either ``token_id`` and ``token_secret`` are set or ``user`` and ``password``. ``fingerprint`` is upper-case with
-    colons. ``timeout`` is in seconds.
+    Who asks is a token (``token_id`` and ``token_secret``), a ticket with its user (``ticket``, ``csrf_token`` and
+    ``user``), or a ``user``: with ``password``, a folder that may hold a ticket (``ticket_cache``), or both.
+    ``second_factor`` is as PVE takes it, such as ``totp:123456``. ``fingerprint`` is upper-case with colons.
+    ``timeout`` is in seconds.
+
+    With the transport ``pvesh``, root@pam asks on the machine itself; ``host`` is then only a name for it.
     """
 
     host: str
     port: int = 8006
+    transport: str = HTTPS
     token_id: str | None = None
     token_secret: str | None = field(default=None, repr=False)
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    second_factor: str | None = field(default=None, repr=False)
+    ticket_cache: str | None = None
+    ticket: str | None = field(default=None, repr=False)
+    csrf_token: str | None = field(default=None, repr=False)
     ca_path: str | None = None
     validate_certs: bool = True
     fingerprint: str | None = None
@@ -106,8 +132,9 @@ class ConnectionOptions:
         Raises OptionError; its text never quotes a secret.
         """
         given = _Given.gather(params, environ)
+        if _is_pvesh(given):
+            return cls._of_pvesh(given)
         host, port = _host_and_port(given)
-        token_id, token_secret, user, password = _credentials(given)
         fingerprint = _fingerprint(given)
         ca_path = _ca_path(given)
         validate_certs = bool(given.get("validate_certs"))
@@ -117,21 +144,35 @@ class ConnectionOptions:
             raise OptionError(
                 f"{given.label('ca_path')} is given, yet {given.label('validate_certs')} is false.", "Give one."
             )
-        timeout = given.get("timeout")
-        if timeout < 1:
-            raise OptionError(f"{given.label('timeout')} is {timeout}: it has to be at least 1 second.")
         return cls(
             host=host,
             port=port,
-            token_id=token_id,
-            token_secret=token_secret,
-            user=user,
-            password=password,
+            **_credentials(given),
             ca_path=ca_path,
             validate_certs=validate_certs,
             fingerprint=fingerprint,
-            timeout=timeout,
+            timeout=_timeout(given),
             proxy=_proxy(given),
+        )
+
+    @classmethod
+    def _of_pvesh(cls, given: _Given) -> ConnectionOptions:
+        meaningless = sorted(given.values.keys() - {"transport", "host", "port", "timeout", "ca_path", "fingerprint"})
+        if meaningless:
+            raise OptionError(
+                f"{' and '.join(meaningless)} cannot be given with transport pvesh, which always acts as root@pam of "
+                "the machine that the task runs on.",
+                "Leave that out, or use transport https.",
+            )
+        host, port = _host_and_port(given) if "host" in given.values else (socket.gethostname(), given.get("port"))
+        return cls(
+            host=host,
+            port=port,
+            transport=PVESH,
+            user=ROOT,
+            ca_path=_ca_path(given),
+            fingerprint=_fingerprint(given),
+            timeout=_timeout(given),
         )
 
     @property
@@ -141,7 +182,9 @@ class ConnectionOptions:
 
     @property
     def address(self) -> str:
-        """``https://HOST:PORT``, an IPv6 address in brackets."""
+        """``https://HOST:PORT``, an IPv6 address in brackets; with pvesh, whose machine it is."""
+        if self.transport == PVESH:
+            return f"pvesh on {self.host}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"https://{host}:{self.port}"
 
@@ -185,17 +228,23 @@ _BY_NAME = {option.name: option for option in OPTIONS}
 def _not_to_inherit(values: Mapping[str, Any], explicit: frozenset[str], environ: Mapping[str, str]) -> frozenset[str]:
     """Names of the options that the environment may not supply, given what the task says."""
     names: frozenset[str] = frozenset()
+    if explicit & (_TOKEN | _PASSWORD | _TICKET | {"host"}):
+        names |= {"transport"}
+    if values.get("transport") == PVESH:
+        names |= frozenset(_BY_NAME) - {"transport", "timeout"}
     if explicit & _TOKEN:
-        names |= _PASSWORD
+        names |= _PASSWORD | _TICKET | _OF_USER
     if explicit & _PASSWORD:
-        names |= _TOKEN
+        names |= _TOKEN | _TICKET
+    if explicit & _TICKET:
+        names |= _TOKEN | _PASSWORD | _OF_USER
     if explicit & {"token_secret", "token_file"}:
         names |= {"token_secret", "token_file"}
     # A secret of the environment belongs to the id beside it, and to no other.
     if "token_id" in explicit and environ.get("PVE_TOKEN_ID", values["token_id"]) not in ("", values["token_id"]):
         names |= _TOKEN
     if "user" in explicit and environ.get("PVE_USER", values["user"]) not in ("", values["user"]):
-        names |= _PASSWORD
+        names |= _PASSWORD | _OF_USER
     if explicit & {"ca_path", "fingerprint"}:
         names |= _TRUST
     return names
@@ -264,21 +313,47 @@ def _is_address(text: str) -> bool:
     return "%" not in text
 
 
-def _credentials(given: _Given) -> tuple[str | None, str | None, str | None, str | None]:
-    """Return token id, secret, user and password, either the first two or the last two of them set."""
-    token, password = _TOKEN & set(given.values), _PASSWORD & set(given.values)
-    if token and password:
-        names = " and ".join(given.label(sorted(group)[0]) for group in (token, password))
-        raise OptionError(
-            f"Both a token and a password are given ({names}).", "Give one; a token is the better choice."
-        )
-    if not token and not password:
+def _is_pvesh(given: _Given) -> bool:
+    transport = given.get("transport")
+    if transport not in (HTTPS, PVESH):
+        raise OptionError(f"{given.label('transport')} is {transport}.", f"It is either {HTTPS} or {PVESH}.")
+    return bool(transport == PVESH)
+
+
+def _timeout(given: _Given) -> int:
+    timeout = int(given.get("timeout"))
+    if timeout < 1:
+        raise OptionError(f"{given.label('timeout')} is {timeout}: it has to be at least 1 second.")
+    return timeout
+
+
+def _credentials(given: _Given) -> dict[str, Any]:
+    """Return the fields that say who asks: of a token, of a ticket, or of a user."""
+    kinds = [names & set(given.values) for names in (_TOKEN, _TICKET, _PASSWORD)]
+    # The user of a ticket may be named; that makes it no log-in.
+    if kinds[1] and kinds[2] == {"user"}:
+        kinds[2] = frozenset()
+    told = [given.label(sorted(kind)[0]) for kind in kinds if kind]
+    if len(told) > 1:
+        what = "Both a token and a password" if kinds[0] and kinds[2] and not kinds[1] else "Several credentials"
+        raise OptionError(f"{what} are given ({' and '.join(told)}).", "Give one; a token is the better choice.")
+    alone = sorted((_OF_USER & set(given.values)) - given.inherited)
+    if alone and not kinds[2]:
+        raise OptionError(f"{alone[0]} is given, but no user.", "Set user (PVE_USER) to user@realm.")
+    if not told:
         raise OptionError(
             "No credentials are given.", "Set token_id with token_secret or token_file (PVE_TOKEN_ID, PVE_TOKEN_FILE)."
         )
-    if token:
-        return _token_id(given), _token_secret(given), None, None
-    return None, None, _user(given), _password(given)
+    if kinds[0]:
+        return {"token_id": _token_id(given), "token_secret": _token_secret(given)}
+    if kinds[1]:
+        return _ticket(given)
+    return {
+        "user": _user(given),
+        "password": _password(given),
+        "second_factor": _second_factor(given),
+        "ticket_cache": given.get("ticket_cache"),
+    }
 
 
 def _token_id(given: _Given) -> str:
@@ -351,12 +426,43 @@ def _user(given: _Given) -> str:
     return str(text)
 
 
-def _password(given: _Given) -> str:
-    if given.get("password") is None:
+def _password(given: _Given) -> str | None:
+    password = given.get("password")
+    if password is None and given.get("ticket_cache") is None:
         raise OptionError(
             f"{given.label('user')} is given, but no password.", "Set password (PVE_PASSWORD), or use a token."
         )
-    return str(given.get("password"))
+    return None if password is None else str(password)
+
+
+def _second_factor(given: _Given) -> str | None:
+    """Return the second factor as PVE takes it; a bare number is a TOTP code."""
+    text = given.get("second_factor")
+    if text is None:
+        return None
+    kind, colon, code = str(text).strip().partition(":")
+    if not colon and re.fullmatch(r"[0-9]{6,8}", kind):
+        return f"totp:{kind}"
+    if kind in _FACTORS and code:
+        return f"{kind}:{code}"
+    raise OptionError(
+        f"{given.label('second_factor')} is neither a TOTP code of 6 to 8 digits nor KIND:CODE.",
+        f"Known kinds: {', '.join(_FACTORS)}. A code in YAML needs quotes, or it loses its leading zeros.",
+    )
+
+
+def _ticket(given: _Given) -> dict[str, str | None]:
+    ticket, csrf = given.get("ticket"), given.get("csrf_token")
+    if ticket is None or csrf is None:
+        lacking = "ticket" if ticket is None else "csrf_token"
+        raise OptionError(f"{lacking} is missing.", "Give both, as homelab.pve.pve_login returns them.")
+    whose = _OF_TICKET.fullmatch(ticket.strip())
+    if not whose:
+        raise OptionError(f"{given.label('ticket')} is no ticket of PVE.", "Give what homelab.pve.pve_login returns.")
+    user = given.get("user")
+    if user not in (None, whose[1]):
+        raise OptionError(f"{given.label('ticket')} is that of {whose[1]}, yet {given.label('user')} is {user}.")
+    return {"user": whose[1], "ticket": ticket.strip(), "csrf_token": csrf.strip()}
 
 
 def _fingerprint(given: _Given) -> str | None:

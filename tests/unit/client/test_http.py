@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from ansible_collections.homelab.pve.plugins.module_utils.client import transport
+from ansible_collections.homelab.pve.plugins.module_utils.client import https
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import (
     ApiError,
     AuthenticationError,
@@ -509,7 +509,7 @@ def test_a_ticket_is_not_shown_either(
 
 def test_without_requests_the_failure_says_what_to_install(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     options = connect().options
-    monkeypatch.setattr(transport, "HAS_REQUESTS", False)
+    monkeypatch.setattr(https, "HAS_REQUESTS", False)
     with pytest.raises(OptionError, match="requests is missing") as caught:
         Client(options)
     assert "python3-requests" in caught.value.hint
@@ -519,8 +519,8 @@ def test_the_client_can_be_imported_without_requests() -> None:
     program = (
         "import sys; sys.modules['requests'] = None; sys.modules['urllib3'] = None\n"
         f"sys.path[:0] = {[path for path in sys.path if '.nox' in path]!r}\n"
-        "from ansible_collections.homelab.pve.plugins.module_utils.client import http, transport\n"
-        "print(transport.HAS_REQUESTS)"
+        "from ansible_collections.homelab.pve.plugins.module_utils.client import http, https\n"
+        "print(https.HAS_REQUESTS)"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +252,9 @@ def test_printing_the_options_shows_no_secret() -> None:
 
 def test_the_spec_masks_what_is_secret() -> None:
     spec = argument_spec()
-    assert {name for name, entry in spec.items() if entry.get("no_log")} == {"token_secret", "password", "proxy"}
+    assert {name for name, entry in spec.items() if entry.get("no_log")} == {
+        *("token_secret", "password", "second_factor", "ticket", "csrf_token", "proxy"),
+    }
     # Ansible warns of names that sound secret, unless told that they are not.
     assert spec["token_id"]["no_log"] is spec["token_file"]["no_log"] is False
 
@@ -274,3 +277,61 @@ def test_the_doc_fragment_and_the_table_agree() -> None:
 def test_the_attribute_fragments_are_documents(name: str) -> None:
     fragment = yaml.safe_load(getattr(attributes.ModuleDocFragment, name))
     assert set(fragment) == {"attributes"}
+
+
+TICKET = "PVE:joe@pve:6920A1B2::c2lnbmF0dXJl+/="
+
+
+@pytest.mark.parametrize(
+    ("given", "factor"),
+    [("012345", "totp:012345"), ("totp:123456", "totp:123456"), ("recovery:abcd-ef01", "recovery:abcd-ef01")],
+)
+def test_a_second_factor_is_read(given: str, factor: str) -> None:
+    assert read(**LOGIN, second_factor=given).second_factor == factor
+
+
+def test_a_second_factor_that_is_none_is_refused_without_quoting_it() -> None:
+    with pytest.raises(OptionError, match="neither a TOTP code") as caught:
+        read(**LOGIN, second_factor="12345678901")
+    assert "12345678901" not in str(caught.value)
+
+
+def test_a_ticket_names_its_user() -> None:
+    options = read(host="pve", ticket=TICKET, csrf_token="6920A1B2:x")
+    assert (options.user, options.ticket, options.password, options.identity) == ("joe@pve", TICKET, None, "joe@pve")
+    assert "c2ln" not in repr(options)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"ticket": TICKET}, "csrf_token is missing"),
+        ({"csrf_token": "x"}, "ticket is missing"),
+        ({"ticket": "PVE:!tfa!x:6920A1B2::x", "csrf_token": "x"}, "no ticket of PVE"),
+        ({"ticket": TICKET, "csrf_token": "x", "user": "ann@pve"}, "is that of joe@pve, yet user is ann@pve"),
+        ({"ticket": TICKET, "csrf_token": "x", "token_id": "joe@pve!ci"}, "Several credentials"),
+        ({"second_factor": "123456"}, "second_factor is given, but no user"),
+        ({"token_id": "joe@pve!ci", "token_secret": SECRET, "ticket_cache": "/tmp"}, "ticket_cache is given"),
+        ({"transport": "ssh"}, "transport is ssh"),
+    ],
+)
+def test_credentials_that_do_not_fit_together(given: dict[str, object], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        read(host="pve", **given)
+
+
+def test_with_a_cache_a_password_is_not_needed() -> None:
+    options = read(host="pve", user="joe@pve", ticket_cache="~/.cache/pve")
+    assert (options.password, options.ticket_cache) == (None, os.path.expanduser("~/.cache/pve"))
+
+
+def test_pvesh_takes_no_credentials_and_none_of_the_environment() -> None:
+    options = read(ENVIRON, transport="pvesh")
+    assert (options.identity, options.token_id, options.token_secret) == ("root@pam", None, None)
+    with pytest.raises(OptionError, match="token_id cannot be given with transport pvesh"):
+        read(transport="pvesh", token_id="joe@pve!ci")
+
+
+def test_a_task_with_a_token_is_not_turned_to_pvesh_by_the_environment() -> None:
+    assert read({"PVE_TRANSPORT": "pvesh"}, **BASE).transport == "https"
+    assert read({"PVE_TRANSPORT": "pvesh"}).transport == "pvesh"

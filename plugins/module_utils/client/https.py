@@ -1,0 +1,394 @@
+"""HTTPS to one PVE host: one kept-alive connection, the certificate proved on it before anything is sent.
+
+This is the only file that knows requests and urllib3. It sends each request once and tells whether it may have
+arrived; whether to repeat it is the client's decision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import ssl
+import time
+import warnings
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any, Callable
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+try:
+    import urllib3
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPSConnection
+    from urllib3.connectionpool import HTTPSConnectionPool
+    from urllib3.exceptions import (
+        ConnectTimeoutError,
+        HTTPError,
+        InsecureRequestWarning,
+        NewConnectionError,
+        ReadTimeoutError,
+    )
+    from urllib3.exceptions import SSLError as Urllib3SSLError
+except ImportError:
+    HAS_REQUESTS = False
+    # Stand-ins, so that the classes below can be read (and documented) without the library.
+    HTTPAdapter = HTTPSConnection = HTTPSConnectionPool = object  # type: ignore[misc,assignment]
+else:
+    HAS_REQUESTS = True
+
+from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, TlsError, TransportError
+from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
+from ansible_collections.homelab.pve.plugins.module_utils.client.transport import Answer, Pairs
+
+# PVE ends a connection after 5 idle seconds and after 100 answers; a write stays well clear of both.
+IDLE_SECONDS = 3.0
+MOST_ANSWERS = 90
+# A host that does not take the connection by then is down; ``timeout`` is for the answer.
+CONNECT_SECONDS = 10
+
+_OK, _CLIENT_ERROR = 200, 400
+_HEADERS = {"User-Agent": "homelab.pve", "Accept": "application/json", "Accept-Encoding": "gzip"}
+
+# OpenSSL's numbers for what is wrong with a certificate.
+_EXPIRED, _NOT_YET = 10, 9
+# Self-signed, or of a CA that is not among the trusted ones, or that only has the name of a trusted one.
+_NOT_TRUSTED = (7, 18, 19, 20, 21)
+_WRONG_NAME, _WRONG_ADDRESS = 62, 64
+
+
+class HttpsTransport:
+    """One session with one host. Not for several threads at a time: give each its own.
+
+    ``local_address`` is the address of the client's own end, known once a connection was made.
+    """
+
+    def __init__(self, options: ConnectionOptions, *, clock: Callable[[], float] = time.monotonic) -> None:
+        if not HAS_REQUESTS:
+            raise OptionError(
+                "The Python library requests is missing where this task runs.",
+                "Install it there (python3-requests), or delegate the task to a host that has it.",
+            )
+        self._options = options
+        self._clock = clock
+        self._wire = _Wire(_tls_context(options), options.fingerprint)
+        # Requests go to the pool that the adapter makes. Without a session around it, nothing reads .netrc,
+        # REQUESTS_CA_BUNDLE or the proxy variables, keeps cookies or follows redirects, and it costs a third.
+        self._adapter = _Adapter(self._wire)
+        self._pool: HTTPSConnectionPool | None = None
+        self._timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, options.timeout), read=options.timeout)
+
+    @property
+    def local_address(self) -> str | None:
+        return self._wire.local_address
+
+    def send(self, method: str, path: str, params: Pairs, headers: Mapping[str, str]) -> Answer:
+        """Send one request and return the answer, whatever its status. Raises TlsError or TransportError."""
+        url, encoded = f"/api2/json{quote(path, safe='/@!')}", urlencode(params, quote_via=quote, safe="")
+        body: bytes | None = None
+        if method in ("POST", "PUT"):
+            body = encoded.encode("ascii")
+            headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+        elif encoded:
+            url = f"{url}?{encoded}"
+        if method != "GET" and self._may_be_stale():
+            self.reconnect()
+        self._wire.sent = False
+        self._wire.failure = None
+        failure = None
+        if self._pool is None:
+            self._pool = self._adapter.pool(self._options)
+        try:
+            response = self._pool.request(
+                method,
+                url,
+                body=body or None,
+                headers={**_HEADERS, **headers},
+                timeout=self._timeout,
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+            )
+            content = response.data
+        except (HTTPError, OSError, ValueError) as error:
+            failure = self._failure(error)
+        else:
+            if _is_cut(response):
+                failure = self._cut(sent=True)
+        if failure:
+            # Raised out here: inside the except block it would carry the request, headers and all, as its context.
+            self.reconnect()
+            raise failure
+        self._wire.answers += 1
+        self._wire.last_answer = self._clock()
+        if response.status >= _CLIENT_ERROR:
+            self.reconnect()
+        return Answer(response.status, _utf8(response.reason or ""), content or b"")
+
+    def _may_be_stale(self) -> bool:
+        return self._wire.answers >= MOST_ANSWERS or self._clock() - self._wire.last_answer > IDLE_SECONDS
+
+    def reconnect(self) -> None:
+        """Close the connection; the next request opens a new one."""
+        self._adapter.close()
+        self._pool = None
+        self._wire.answers = 0
+
+    def close(self) -> None:
+        self._adapter.close()
+
+    def _failure(self, error: Exception) -> TransportError:
+        """Say what happened, without keeping the library's exceptions: they hold the request."""
+        cause, self._wire.failure = self._wire.failure, None
+        sent = self._wire.sent
+        where = f"{self._options.address}{self._via()}"
+        if cause is not None and not sent and _is_tls(cause):
+            return self._tls_error(cause, where)
+        # Older releases of urllib3 count a refused connection among the timeouts.
+        refused = isinstance(error, NewConnectionError)
+        timed_out = isinstance(error, (ConnectTimeoutError, ReadTimeoutError)) and not refused
+        if timed_out and not sent:
+            hint = "Check host, port, and the firewalls on the way."
+            return TransportError(f"{where} does not answer.", hint, sent=False, timed_out=True)
+        if timed_out:
+            return TransportError(
+                f"No answer from {where} within {self._options.timeout} seconds.",
+                "Raise timeout if PVE needs longer; a call to a node that is down takes 30 seconds.",
+                sent=sent,
+                timed_out=True,
+            )
+        if cause is not None and not sent:
+            return TransportError(f"Cannot connect to {where}: {_plain(cause)}.", self._hint_for(cause), sent=False)
+        return self._cut(sent)
+
+    def _cut(self, sent: bool) -> TransportError:
+        return TransportError(
+            f"The connection to {self._options.address}{self._via()} was cut before the answer was complete.",
+            "If this repeats, look at `journalctl -u pveproxy` on the host.",
+            sent=sent,
+        )
+
+    def _via(self) -> str:
+        proxy = self._proxy()
+        return f" (through the proxy {proxy[0]}:{proxy[1]})" if proxy else ""
+
+    def _proxy(self) -> tuple[str, int, dict[str, str]] | None:
+        """Host, port and headers of the proxy."""
+        if not self._options.proxy:
+            return None
+        url = urlsplit(self._options.proxy)
+        headers = {}
+        if url.username is not None:
+            pair = f"{unquote(url.username)}:{unquote(url.password or '')}".encode()
+            headers["Proxy-Authorization"] = f"Basic {b64encode(pair).decode()}"
+        return url.hostname or "", url.port or 0, headers
+
+    def _hint_for(self, cause: BaseException) -> str:
+        if self._options.proxy:
+            return "Check the proxy, and that it lets CONNECT through to the port of PVE."
+        if isinstance(_root(cause), ConnectionRefusedError):
+            return "Check the port (PVE listens on 8006) and that pveproxy runs: `systemctl status pveproxy`."
+        return "Check host and port, and that this machine can reach them."
+
+    def _tls_error(self, cause: BaseException, where: str) -> TlsError:
+        seen = self._seen_fingerprint()
+        shown = f" The certificate that is shown here has the fingerprint {seen}." if seen else ""
+        options = self._options
+        code = getattr(cause, "verify_code", None)
+        if options.fingerprint:
+            problem = "does not show the certificate with the fingerprint that was given"
+            hint = (
+                f"{shown} Was the certificate renewed? Compare with what PVE shows under Node > System > Certificates; "
+                "if it differs there, somebody is in between."
+            )
+            if seen == options.fingerprint:
+                problem, hint = f"broke off the TLS handshake: {_plain(cause)}", "Run again."
+        elif code in _NOT_TRUSTED:
+            problem = "shows a certificate of a CA that is not trusted here"
+            hint = (
+                "A fresh PVE signs its own: copy /etc/pve/pve-root-ca.pem from the host and name it in ca_path, "
+                f"or set fingerprint.{shown} Compare it with what PVE shows under Node > System > Certificates."
+            )
+        elif code in (_WRONG_NAME, _WRONG_ADDRESS) or (code is None and isinstance(cause, ValueError)):
+            problem = f"shows a certificate that is not for {options.host}"
+            hint = f"Use a name or address that the certificate has, or set fingerprint.{shown}"
+        elif code in (_EXPIRED, _NOT_YET):
+            problem = f"shows a certificate that {'has expired' if code == _EXPIRED else 'is not valid yet'}"
+            hint = "Renew it (`pvecm updatecerts --force`), and check the clocks of both machines."
+        elif isinstance(cause, ssl.SSLCertVerificationError):
+            problem, hint = f"shows a certificate that does not verify: {cause.verify_message}", shown.strip()
+        else:
+            problem = f"broke off the TLS handshake: {_plain(cause)}"
+            hint = "Check that the port is that of PVE (8006) and speaks TLS 1.2 or later."
+        return TlsError(f"{where} {problem}.", f"{hint.strip()} No credential was sent.", sent=False)
+
+    def _seen_fingerprint(self) -> str | None:
+        """Shake hands once more, to see which certificate is shown, and hang up without sending anything."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        proxy = self._proxy()
+        host, port = (proxy[0], proxy[1]) if proxy else (self._options.host, self._options.port)
+        connection = http.client.HTTPSConnection(host, port, context=context, timeout=CONNECT_SECONDS)
+        if proxy:
+            connection.set_tunnel(self._options.host, self._options.port, headers=proxy[2])
+        try:
+            connection.connect()
+            certificate = connection.sock.getpeercert(binary_form=True)
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+        return fingerprint_of(certificate) if certificate else None
+
+
+def fingerprint_of(certificate: bytes) -> str:
+    """Return the SHA-256 fingerprint of a DER certificate, in the form that PVE shows (AA:BB:...)."""
+    digest = hashlib.sha256(certificate).hexdigest().upper()
+    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
+
+
+class _Wire:
+    """What is known about the one connection, written by the connection itself."""
+
+    def __init__(self, context: ssl.SSLContext, fingerprint: str | None) -> None:
+        self.context = context
+        self.fingerprint = fingerprint
+        self.sent = False
+        self.failure: BaseException | None = None
+        self.answers = 0
+        self.last_answer = float("-inf")
+        self.local_address: str | None = None
+
+
+class _Connection(HTTPSConnection):
+    """A connection that proves its peer by the wire's rules, whatever the layers above were told."""
+
+    wire: _Wire
+    _ready = False
+
+    def connect(self) -> None:
+        self._ready = False
+        self.ssl_context = self.wire.context
+        self.cert_reqs = self.wire.context.verify_mode
+        # urllib3 compares after the handshake and before it hands the connection over.
+        self.assert_fingerprint = self.wire.fingerprint
+        self.assert_hostname = None
+        self.ca_certs = self.ca_cert_dir = self.ca_cert_data = None
+        try:
+            super().connect()
+        except (OSError, ValueError, HTTPError, http.client.HTTPException) as error:
+            # ValueError: how older releases of urllib3 say that the name in the certificate is another one.
+            self.wire.failure = error
+            raise
+        self.wire.answers = 0
+        self.wire.local_address = self.sock.getsockname()[0] if self.sock else None
+        self._ready = True
+
+    def send(self, data: Any) -> None:
+        if self._ready:
+            # From here on the server may have it: some bytes can arrive even when this call fails.
+            self.wire.sent = True
+        super().send(data)
+
+    def close(self) -> None:
+        self._ready = False
+        super().close()
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, wire: _Wire) -> None:
+        connection: type[_Connection] = type("_Connection", (_Connection,), {"wire": wire})
+        self._pool: type[HTTPSConnectionPool] = type("_Pool", (HTTPSConnectionPool,), {"ConnectionCls": connection})
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **keywords: Any) -> None:
+        super().init_poolmanager(*args, **keywords)
+        self.poolmanager.pool_classes_by_scheme = {"https": self._pool}
+
+    def proxy_manager_for(self, *args: Any, **keywords: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **keywords)
+        manager.pool_classes_by_scheme = {"https": self._pool}
+        return manager
+
+    def pool(self, options: ConnectionOptions) -> HTTPSConnectionPool:
+        """Return the pool of the one connection, with or without a proxy."""
+        manager = self.proxy_manager_for(options.proxy) if options.proxy else self.poolmanager
+        pool: HTTPSConnectionPool = manager.connection_from_url(options.address)
+        return pool
+
+    def cert_verify(self, *_args: Any, **_keywords: Any) -> None:
+        """Load nothing: older releases of requests would add their own CA bundle to the context."""
+
+
+def _tls_context(options: ConnectionOptions) -> ssl.SSLContext:
+    """Return the context that all connections use.
+
+    It is not made by ``ssl.create_default_context``: that one listens to SSLKEYLOGFILE and, from Python 3.13 on,
+    refuses the CA that PVE makes for itself (strict X.509). The system's store is loaded from where OpenSSL was built
+    to look, so that SSL_CERT_FILE and SSL_CERT_DIR do not count either.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if options.fingerprint or not options.validate_certs:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        if not options.fingerprint:
+            # The client says it once, in its own words.
+            warnings.simplefilter("ignore", InsecureRequestWarning)
+        return context
+    if urllib3.__version__.startswith("1."):  # type: ignore[attr-defined]  # version 1 is not typed
+        # It does not hand the name to the handshake where that is an address, and compares it afterwards itself
+        # (before the request, as with a pin).
+        context.check_hostname = False
+    if options.ca_path:
+        _load(context, options.ca_path)
+    else:
+        paths = ssl.get_default_verify_paths()
+        for path in (paths.openssl_cafile, paths.openssl_capath):
+            _load(context, path)
+    return context
+
+
+def _load(context: ssl.SSLContext, path: str) -> None:
+    if os.path.isdir(path):
+        context.load_verify_locations(capath=path)
+    elif os.path.isfile(path):
+        context.load_verify_locations(cafile=path)
+
+
+def _is_tls(cause: BaseException) -> bool:
+    """Whether the handshake itself failed; a connection cut during it is just a cut connection."""
+    cut = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    return isinstance(cause, (ssl.SSLError, Urllib3SSLError, ValueError)) and not isinstance(cause, cut)
+
+
+def _root(error: BaseException) -> BaseException:
+    while True:
+        inner = error.__cause__ or error.__context__
+        if inner is None:
+            return error
+        error = inner
+
+
+def _plain(error: BaseException) -> str:
+    """Return what the operating system (or TLS) said, without the wrappings of the library."""
+    root = _root(error)
+    return (getattr(root, "strerror", None) or str(root)).rstrip(".")
+
+
+def _is_cut(response: urllib3.BaseHTTPResponse) -> bool:
+    """Whether the connection ended within the answer: the libraries take a cut head, and some a cut body, for whole."""
+    length = response.headers.get("Content-Length", "")
+    if length.isdigit():
+        return response.tell() < int(length)
+    # PVE tells the length of every success.
+    return response.status == _OK and not response.data
+
+
+def _utf8(reason: str) -> str:
+    """Undo the reading of a status line as Latin-1: PVE writes UTF-8."""
+    try:
+        return reason.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return reason
