@@ -28,7 +28,7 @@ from ansible_collections.homelab.pve.tests.packets.compiled import BRIDGES, HOST
 from ansible_collections.homelab.pve.tests.simulator import Simulator
 
 Json = dict[str, Any]
-PLANS = 200
+PLANS = 120
 NODE = "ugreen"
 LOCAL_NETWORK = "192.168.40.0/24"
 PORTS = (8006, 22, 3128)
