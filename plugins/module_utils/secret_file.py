@@ -25,6 +25,7 @@ MOST_BYTES = 4096
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _OWNER_ONLY = 0o600
 
 
@@ -36,7 +37,7 @@ def read_secret(path: str) -> str:
     or does not hold exactly one lower-case UUID.
     """
     path = os.path.expanduser(path)
-    content = _read_own_file(path, path)
+    content = read_own_file(path, path)
     if content is None:
         raise OptionError(f"{path} does not exist.")
     secret = _secret_in(content)
@@ -136,7 +137,7 @@ class SecretPlace:
         """Check, and write and remove a file of the same size: a full disk shows before there is a secret to lose."""
         self.check()
         with self._writing("is not fit for a secret") as folder:
-            self._write(folder, self._scratch, b"0" * 37)
+            write_closed(folder, self._scratch, b"0" * 37)
             os.unlink(self._scratch, dir_fd=folder)
             os.fsync(folder)
 
@@ -149,7 +150,7 @@ class SecretPlace:
         with self._writing("takes no marker") as folder:
             if self._marker_in(folder) != earlier:
                 raise self._taken()
-            self._write(folder, self._scratch, json.dumps(content, sort_keys=True).encode() + b"\n")
+            write_closed(folder, self._scratch, json.dumps(content, sort_keys=True).encode() + b"\n")
             # Locked before anybody can see it.
             held = os.open(self._scratch, _READ, dir_fd=folder)
             self._held.append(held)
@@ -210,7 +211,7 @@ class SecretPlace:
             # first, and so ends up in the previous file.
             if self._staged(folder) is not None:
                 self._put_in_place(folder)
-            self._write(folder, self._new, f"{secret}\n".encode("ascii"))
+            write_closed(folder, self._new, f"{secret}\n".encode("ascii"))
             os.fsync(folder)
             self._put_in_place(folder)
 
@@ -237,14 +238,13 @@ class SecretPlace:
     def note(self, kind: str, content: Mapping[str, Any]) -> None:
         """Keep something about the secret beside it, in place of what was noted under this ``kind`` before."""
         with self._writing("takes no note") as folder:
-            self._write(folder, self._scratch, json.dumps(content, sort_keys=True).encode() + b"\n")
-            os.rename(self._scratch, f".{self._name}.{kind}", src_dir_fd=folder, dst_dir_fd=folder)
-            os.fsync(folder)
+            text = json.dumps(content, sort_keys=True).encode() + b"\n"
+            replace_closed(folder, self._scratch, f".{self._name}.{kind}", text)
 
     def noted(self, kind: str) -> dict[str, Any] | None:
         """Return what was noted; None if nothing was, or it is no note."""
         with self._folder() as folder:
-            content = _read_own_file(f".{self._name}.{kind}", f"{self._folder_path}/.{self._name}.{kind}", folder)
+            content = read_own_file(f".{self._name}.{kind}", f"{self._folder_path}/.{self._name}.{kind}", folder)
         try:
             found = json.loads(content or b"null")
         except ValueError:
@@ -263,36 +263,11 @@ class SecretPlace:
 
     def _remove(self, name: str) -> None:
         with self._writing("could not be cleaned up") as folder:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=folder)
-            os.fsync(folder)
+            remove_file(folder, name)
 
-    @contextlib.contextmanager
-    def _folder(self) -> Iterator[int]:
+    def _folder(self) -> contextlib.AbstractContextManager[int]:
         """Open the folder, and check by its descriptor that nobody else can write there."""
-        path = self._folder_path
-        try:
-            folder = os.open(path, os.O_DIRECTORY | _READ)
-        except FileNotFoundError:
-            raise OptionError(f"The folder {path} is missing.", f"Run: mkdir -m 700 {shlex.quote(path)}") from None
-        except OSError as error:
-            hint = "Links are not followed: name the folder itself." if os.path.islink(path) else ""
-            raise OptionError(f"The folder {path} cannot be opened: {error.strerror}.", hint) from None
-        try:
-            status = os.fstat(folder)
-            if status.st_uid not in (os.geteuid(), 0):
-                raise OptionError(
-                    f"The folder {path} belongs to another user (uid {status.st_uid}).",
-                    "Its owner could put another file in place of the secret: choose a folder of your own.",
-                )
-            if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise OptionError(
-                    f"The folder {path} can be written by others (mode {stat.S_IMODE(status.st_mode):04o}).",
-                    f"Run: chmod go-w {shlex.quote(path)} (or choose another folder)",
-                )
-            yield folder
-        finally:
-            os.close(folder)
+        return open_folder(self._folder_path)
 
     @contextlib.contextmanager
     def _writing(self, problem: str) -> Iterator[int]:
@@ -322,7 +297,7 @@ class SecretPlace:
 
     def _staged(self, folder: int) -> str | None:
         path = os.path.join(self._folder_path, self._new)
-        content = _read_own_file(self._new, path, folder)
+        content = read_own_file(self._new, path, folder)
         return None if content is None else _secret_in(content)
 
     def _put_in_place(self, folder: int) -> None:
@@ -330,28 +305,107 @@ class SecretPlace:
             # Whatever its mode: it was checked to be ours, and is about to be replaced by a closed file.
             old = _read_file(self._name, folder)
             if old != _read_file(self._new, folder):
-                self._write(folder, self._scratch, old)
-                os.rename(self._scratch, self._previous, src_dir_fd=folder, dst_dir_fd=folder)
-                os.fsync(folder)
+                replace_closed(folder, self._scratch, self._previous, old)
         os.rename(self._new, self._name, src_dir_fd=folder, dst_dir_fd=folder)
         os.fsync(folder)
 
-    def _write(self, folder: int, name: str, content: bytes) -> None:
-        """Write a new file, 0600 whatever the umask, and see it reach the disk."""
-        with contextlib.suppress(FileNotFoundError):
-            # What an interrupted run left under this name is a beginning without an end.
-            os.unlink(name, dir_fd=folder)
-        descriptor = os.open(name, _CREATE, _OWNER_ONLY, dir_fd=folder)
-        try:
-            os.fchmod(descriptor, _OWNER_ONLY)
-            while content:
-                content = content[os.write(descriptor, content) :]
-            os.fsync(descriptor)
-        finally:
+
+@contextlib.contextmanager
+def open_folder(path: str, *, private: bool = False) -> Iterator[int]:
+    """Open a folder, and check by its descriptor that nobody else can write there, or, if ``private``, even look."""
+    try:
+        folder = os.open(path, os.O_DIRECTORY | _READ)
+    except FileNotFoundError:
+        raise OptionError(f"The folder {path} is missing.", f"Run: mkdir -m 700 {shlex.quote(path)}") from None
+    except OSError as error:
+        hint = "Links are not followed: name the folder itself." if os.path.islink(path) else ""
+        raise OptionError(f"The folder {path} cannot be opened: {error.strerror}.", hint) from None
+    try:
+        status = os.fstat(folder)
+        mode = f"mode {stat.S_IMODE(status.st_mode):04o}"
+        if status.st_uid not in ((os.geteuid(),) if private else (os.geteuid(), 0)):
+            raise OptionError(
+                f"The folder {path} belongs to another user (uid {status.st_uid}).",
+                "Its owner could put another file in place of the secret: choose a folder of your own.",
+            )
+        if private and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise OptionError(
+                f"The folder {path} is open to others ({mode}).",
+                f"Run: chmod 700 {shlex.quote(path)} (or choose another folder)",
+            )
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise OptionError(
+                f"The folder {path} can be written by others ({mode}).",
+                f"Run: chmod go-w {shlex.quote(path)} (or choose another folder)",
+            )
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def write_closed(folder: int, name: str, content: bytes) -> None:
+    """Write a new file, 0600 whatever the umask, and see it reach the disk."""
+    with contextlib.suppress(FileNotFoundError):
+        # What an interrupted run left under this name is a beginning without an end.
+        os.unlink(name, dir_fd=folder)
+    descriptor = os.open(name, _CREATE, _OWNER_ONLY, dir_fd=folder)
+    try:
+        os.fchmod(descriptor, _OWNER_ONLY)
+        while content:
+            content = content[os.write(descriptor, content) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_closed(folder: int, scratch: str, name: str, content: bytes) -> None:
+    """Put a file of mode 0600 in place, by way of ``scratch``: whatever cuts this short, old or new is whole."""
+    write_closed(folder, scratch, content)
+    os.rename(scratch, name, src_dir_fd=folder, dst_dir_fd=folder)
+    os.fsync(folder)
+
+
+def remove_file(folder: int, name: str) -> None:
+    """Remove a file; it is no error if there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+    os.fsync(folder)
+
+
+@contextlib.contextmanager
+def lock_file(folder: int, name: str, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock on a file of that name, made if it is missing; it ends with the process, however that ends.
+
+    Yields whether it is held: without ``wait``, another process may have it. Who holds it may remove the file.
+    """
+    descriptor = -1
+    try:
+        while True:
+            descriptor = os.open(name, _LOCK, _OWNER_ONLY, dir_fd=folder)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            if _is_there(folder, name, descriptor):
+                break
+            # Who held it removed the file: whoever comes next locks another one.
+            os.close(descriptor)
+            descriptor = -1
+        yield True
+    finally:
+        if descriptor >= 0:
             os.close(descriptor)
 
 
-def _read_own_file(name: str, path: str, folder: int | None = None) -> bytes | None:
+def _is_there(folder: int, name: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(name, dir_fd=folder, follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def read_own_file(name: str, path: str, folder: int | None = None) -> bytes | None:
     """Return the content of an own, closed, regular file, or None if there is none; ``path`` is for error texts."""
     descriptor = _open_own_file(name, path, folder)
     if descriptor is None:
