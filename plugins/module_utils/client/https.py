@@ -169,19 +169,8 @@ class HttpsTransport:
         )
 
     def _via(self) -> str:
-        proxy = self._proxy()
+        proxy = _proxy_of(self._options)
         return f" (through the proxy {proxy[0]}:{proxy[1]})" if proxy else ""
-
-    def _proxy(self) -> tuple[str, int, dict[str, str]] | None:
-        """Host, port and headers of the proxy."""
-        if not self._options.proxy:
-            return None
-        url = urlsplit(self._options.proxy)
-        headers = {}
-        if url.username is not None:
-            pair = f"{unquote(url.username)}:{unquote(url.password or '')}".encode()
-            headers["Proxy-Authorization"] = f"Basic {b64encode(pair).decode()}"
-        return url.hostname or "", url.port or 0, headers
 
     def _hint_for(self, cause: BaseException) -> str:
         if self._options.proxy:
@@ -223,23 +212,49 @@ class HttpsTransport:
         return TlsError(f"{where} {problem}.", f"{hint.strip()} No credential was sent.", sent=False)
 
     def _seen_fingerprint(self) -> str | None:
-        """Shake hands once more, to see which certificate is shown, and hang up without sending anything."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        proxy = self._proxy()
-        host, port = (proxy[0], proxy[1]) if proxy else (self._options.host, self._options.port)
-        connection = http.client.HTTPSConnection(host, port, context=context, timeout=CONNECT_SECONDS)
-        if proxy:
-            connection.set_tunnel(self._options.host, self._options.port, headers=proxy[2])
-        try:
-            connection.connect()
-            certificate = connection.sock.getpeercert(binary_form=True)
-        except (OSError, http.client.HTTPException):
-            return None
-        finally:
-            connection.close()
+        certificate = seen_certificate(self._options)
         return fingerprint_of(certificate) if certificate else None
+
+
+def seen_certificate(options: ConnectionOptions, *, verified: bool = False) -> bytes | None:
+    """Shake hands once to see which certificate (DER) is shown, and hang up without sending anything.
+
+    None where there is no handshake. With ``verified``, there is none either where the certificate is not one that the
+    options trust; with a fingerprint among them, that one is.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if verified and options.validate_certs and not options.fingerprint:
+        context = _tls_context(options)
+        context.check_hostname = True
+    proxy = _proxy_of(options)
+    host, port = (proxy[0], proxy[1]) if proxy else (options.host, options.port)
+    connection = http.client.HTTPSConnection(host, port, context=context, timeout=CONNECT_SECONDS)
+    if proxy:
+        connection.set_tunnel(options.host, options.port, headers=proxy[2])
+    try:
+        connection.connect()
+        certificate: bytes | None = connection.sock.getpeercert(binary_form=True)
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    if verified and certificate and options.fingerprint not in (None, fingerprint_of(certificate)):
+        return None
+    return certificate
+
+
+def _proxy_of(options: ConnectionOptions) -> tuple[str, int, dict[str, str]] | None:
+    """Host, port and headers of the proxy."""
+    if not options.proxy:
+        return None
+    url = urlsplit(options.proxy)
+    headers = {}
+    if url.username is not None:
+        pair = f"{unquote(url.username)}:{unquote(url.password or '')}".encode()
+        headers["Proxy-Authorization"] = f"Basic {b64encode(pair).decode()}"
+    return url.hostname or "", url.port or 0, headers
 
 
 def fingerprint_of(certificate: bytes) -> str:
