@@ -40,6 +40,8 @@ class Task(Protocol[T]):
     def perform(self, change: Change) -> None: ...
 
 
+Engine = TypeVar("Engine", bound=Task[Any])
+
 _MISPLACED = re.compile(r"![A-Za-z0-9._-]+\s*[:=]\s*([0-9A-Fa-f-]{36})")
 _SECRET = re.compile(r"pass|pas?w|secret|credential", re.IGNORECASE)
 # Where a secret is kept, and what is done with it: the options with such names hold none.
@@ -117,6 +119,19 @@ def run_firewall(
         wanted = document(module.params)
         with connect(module) as client:
             _carry_out(module, client, FirewallTask(client, wanted), lambda plan: result(module.params, plan))
+    except PveError as error:
+        module.fail_json(msg=str(error))
+
+
+def run_task(
+    options: Options, make: Callable[[Params, Client], Engine], result: Callable[[Engine, Plan], Params], **rules: Any
+) -> None:
+    """Run a module that changes something by a task of its own, which ``make`` makes out of its options."""
+    module = make_module(options, **rules)
+    try:
+        with connect(module) as client:
+            task = make(module.params, client)
+            _carry_out(module, client, task, lambda plan: result(task, plan))
     except PveError as error:
         module.fail_json(msg=str(error))
 
