@@ -11,6 +11,7 @@ from typing import Any, Callable, Optional, Protocol
 from urllib.parse import quote
 
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import (
+    AuthenticationError,
     OptionError,
     PveError,
     TlsError,
@@ -26,6 +27,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.client.options import 
     check_token_id,
 )
 from ansible_collections.homelab.pve.plugins.module_utils.client.pvesh import PveshTransport
+from ansible_collections.homelab.pve.plugins.module_utils.client.tickets import LogIn, Ticket
 from ansible_collections.homelab.pve.plugins.module_utils.client.transport import Answer, Transport
 
 # Seconds to wait before a request is sent again. The first repetition is at once: what it cures is a connection that
@@ -33,12 +35,10 @@ from ansible_collections.homelab.pve.plugins.module_utils.client.transport impor
 PAUSES = (0.0, 0.5, 2.0)
 # PVE itself has waited 10 seconds for the lock each time.
 LOCK_PAUSES = (1.0, 3.0)
-# A ticket lives two hours.
-TICKET_SECONDS = 110 * 60
 
-_OK = 200
+_OK, _UNAUTHORISED = 200, 401
 # Parameters whose values are never shown, whoever echoes them.
-_SECRET_PARAMS = ("password", "confirmation-password")
+_SECRET_PARAMS = ("password", "confirmation-password", "tfa-challenge")
 _RELEASE = re.compile(r"(\d+)\.(\d+)")
 
 Params = Optional[Mapping[str, object]]
@@ -83,7 +83,6 @@ class Client:
         self._transport: Transport = (
             PveshTransport(options) if options.transport == PVESH else HttpsTransport(options, clock=clock)
         )
-        self._ticket: _Ticket | None = None
         self._token_header: dict[str, str] = {}
         if options.token_id:
             # PVE decodes the id; a ';' in a user name would otherwise end it.
@@ -91,9 +90,13 @@ class Client:
             self._token_header = {"Authorization": told}
         self._version: Mapping[str, Any] | None = None
         # All that must not be shown, should an answer (of a proxy, say) repeat what it was asked.
-        self._secrets = {secret for secret in (options.token_secret, options.password) if secret}
+        code = (options.second_factor or "").partition(":")[2]
+        secrets = (options.token_secret, options.password, code, options.ticket, options.csrf_token)
+        self._secrets = {secret for secret in secrets if secret}
         self.requests_sent = 0
         self.warnings: list[str] = []
+        by_ticket = not self._token_header and options.transport != PVESH
+        self._log_in = LogIn(options, clock, self.warnings) if by_ticket else None
         if options.transport != PVESH and not options.validate_certs and not options.fingerprint:
             self.warnings.append(
                 f"The certificate of {options.host} is not checked (validate_certs is false): whoever is in between "
@@ -112,7 +115,8 @@ class Client:
     def close(self) -> None:
         """Close the connection and forget the ticket. The client can be used again; it then starts anew."""
         self._transport.close()
-        self._ticket = None
+        if self._log_in:
+            self._log_in = self._log_in.anew()
 
     @property
     def options(self) -> ConnectionOptions:
@@ -179,13 +183,17 @@ class Client:
             token_secret=check_secret(secret),
             user=None,
             password=None,
+            second_factor=None,
+            ticket_cache=None,
+            ticket=None,
+            csrf_token=None,
         )
         return self._like_this(options)
 
     def clone(self) -> Client:
-        """Return a new client with the same options and credentials, for use in another thread."""
+        """Return a new client with the same options, credentials and log-in, for use in another thread."""
         clone = self._like_this(self._options)
-        clone._ticket, clone._version = self._ticket, self._version
+        clone._log_in, clone._version = self._log_in, self._version
         clone._secrets |= self._secrets
         return clone
 
@@ -194,7 +202,13 @@ class Client:
 
     def _repeat(self, method: str, path: str, params: Params) -> Answer:
         """Exchange one request for an answer, with credentials."""
-        return self._exchange(method, path, params, self._credentials(method), repeatable=method == "GET")
+        ticket = self._ticket()
+        answer = self._exchange(method, path, params, self._credentials(method, ticket), repeatable=method == "GET")
+        if ticket and self._log_in and answer.status == _UNAUTHORISED and self._log_in.over(ticket):
+            # Whoever is refused has changed nothing.
+            headers = self._credentials(method, self._ticket())
+            answer = self._exchange(method, path, params, headers, repeatable=method == "GET")
+        return answer
 
     def _exchange(self, method: str, path: str, params: Params, headers: dict[str, str], *, repeatable: bool) -> Answer:
         """Exchange one request for an answer, trying again while that is safe."""
@@ -219,12 +233,18 @@ class Client:
     def _data(self, method: str, path: str, answer: Answer) -> Any:
         if answer.status != _OK:
             reason, body = self._hidden(answer.reason), self._hidden(answer.body.decode("utf-8", errors="replace"))
-            raise error_from_answer(method, path, answer.status, reason, body.encode())
+            error = error_from_answer(method, path, answer.status, reason, body.encode())
+            if self._log_in and isinstance(error, AuthenticationError):
+                self._log_in.explain(error)
+            raise error
         try:
             return json.loads(answer.body)["data"]
         except (ValueError, KeyError, TypeError):
             pass
-        raise TransportError(
+        raise self._strange(method, path)
+
+    def _strange(self, method: str, path: str) -> TransportError:
+        return TransportError(
             f"{method} {path}: the answer from {self._options.address} is not one of PVE's.",
             "Check that host and port are those of PVE (8006), and that no web proxy stands in between.",
             sent=True,
@@ -238,38 +258,29 @@ class Client:
                 text = text.replace(written, "********")
         return text
 
-    def _credentials(self, method: str) -> dict[str, str]:
-        """Return the headers that say who asks; logs in first where that takes a ticket."""
-        if self._token_header or self._options.transport == PVESH:
-            return self._token_header
-        if self._ticket is None or self._clock() - self._ticket.since > TICKET_SECONDS:
-            self._ticket = self._log_in()
-        headers = {"Cookie": f"PVEAuthCookie={quote(self._ticket.text, safe='')}"}
-        if method != "GET":
-            headers["CSRFPreventionToken"] = self._ticket.csrf
-        return headers
-
-    def _log_in(self) -> _Ticket:
-        since = self._clock()
-        params = {"username": self._options.user, "password": self._options.password}
-        # A login changes nothing: it may be repeated like a GET.
-        answer = self._exchange("POST", "/access/ticket", params, {}, repeatable=True)
-        data = self._data("POST", "/access/ticket", answer)
-        if data.get("NeedTFA"):
-            raise PveError(
-                f"{self._options.user} has a second factor, so the password alone does not log in.",
-                "Use an API token (token_id, token_file): tokens need no second factor.",
-            )
-        ticket = _Ticket(str(data["ticket"]), str(data["CSRFPreventionToken"]), since)
+    def _ticket(self) -> Ticket | None:
+        """Return the ticket to ask with; logs in first where that takes it."""
+        if self._log_in is None:
+            return None
+        ticket = self._log_in.ticket(self._ask_for_ticket)
         self._secrets |= {ticket.text, ticket.csrf}
         return ticket
 
+    def _credentials(self, method: str, ticket: Ticket | None) -> dict[str, str]:
+        """Return the headers that say who asks."""
+        if ticket is None:
+            return self._token_header
+        headers = {"Cookie": f"PVEAuthCookie={quote(ticket.text, safe='')}"}
+        if method != "GET":
+            headers["CSRFPreventionToken"] = ticket.csrf
+        return headers
 
-@dataclasses.dataclass(frozen=True)
-class _Ticket:
-    text: str = dataclasses.field(repr=False)
-    csrf: str = dataclasses.field(repr=False)
-    since: float
+    def _ask_for_ticket(self, params: Mapping[str, object], *, repeatable: bool) -> Mapping[str, Any]:
+        answer = self._exchange("POST", "/access/ticket", params, {}, repeatable=repeatable)
+        data = self._data("POST", "/access/ticket", answer)
+        if not isinstance(data, dict) or not data.keys() >= {"ticket", "CSRFPreventionToken"}:
+            raise self._strange("POST", "/access/ticket")
+        return data
 
 
 class ReadOnly:

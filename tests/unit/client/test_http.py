@@ -368,12 +368,21 @@ def test_cookies_that_nobody_asked_for_are_not_kept(server: Server, connect: Con
 
 def test_a_ticket_is_renewed_before_it_ends(server: Server, password_client: Client, clock: Clock) -> None:
     password_client.get("/version")
-    clock.now += 109 * 60
+    clock.now += 59 * 60
     password_client.get("/version")
     clock.now += 2 * 60
     password_client.get("/version")
     assert methods(server) == ["POST", "GET", "GET", "POST", "GET"]
+    # The ticket serves for a password then, so that no second factor is asked for.
+    assert server.received[3].body == "username=joe%40pam&password=PVE%3Ajoe%40pam%3A65A0%3A%3Aab%2B%2Fcd%3D%3D1"
     assert server.received[-1].headers["cookie"].endswith("2")
+
+
+def test_a_ticket_that_is_over_is_no_password(server: Server, password_client: Client, clock: Clock) -> None:
+    password_client.get("/version")
+    clock.now += 2 * 60 * 60
+    password_client.get("/version")
+    assert server.received[2].body == server.received[0].body
 
 
 def test_a_login_that_was_cut_is_repeated(server: Server, password_client: Client) -> None:
@@ -499,7 +508,7 @@ def test_a_ticket_is_not_shown_either(
     server.script = [Reply(403, "no", b"")]
     with pytest.raises(PermissionDenied) as caught:
         password_client.send("POST", "/access/users", {})
-    text = caplog.text + everything_said(caught.value) + repr(password_client._ticket)
+    text = caplog.text + everything_said(caught.value) + repr(password_client._log_in)
     assert TICKET not in text
     assert "65A0" not in text
 
