@@ -20,7 +20,10 @@ from ansible_collections.homelab.pve.plugins.module_utils.client.errors import (
     is_lock_timeout,
 )
 from ansible_collections.homelab.pve.plugins.module_utils.client.https import HttpsTransport
+from ansible_collections.homelab.pve.plugins.module_utils.client.loopback import LoopbackTransport
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import (
+    CREDENTIALS,
+    LOOPBACK,
     PVESH,
     ConnectionOptions,
     check_secret,
@@ -80,9 +83,7 @@ class Client:
         self._on_request = on_request
         self._clock = clock
         self._sleep = sleep
-        self._transport: Transport = (
-            PveshTransport(options) if options.transport == PVESH else HttpsTransport(options, clock=clock)
-        )
+        self._transport = _transport(options, clock)
         self._token_header: dict[str, str] = {}
         if options.token_id:
             # PVE decodes the id; a ';' in a user name would otherwise end it.
@@ -177,18 +178,21 @@ class Client:
 
     def with_token(self, token_id: str, secret: str) -> Client:
         """Return a new client for the same host, trusted the same way, that asks as another token."""
-        options = dataclasses.replace(
-            self._options,
-            token_id=check_token_id(token_id),
-            token_secret=check_secret(secret),
-            user=None,
-            password=None,
-            second_factor=None,
-            ticket_cache=None,
-            ticket=None,
-            csrf_token=None,
-        )
-        return self._like_this(options)
+        return self._as(token_id=check_token_id(token_id), token_secret=check_secret(secret))
+
+    def with_password(self, user: str, password: str) -> Client:
+        """Return a new client for the same host, trusted the same way, that logs in as another user."""
+        return self._as(user=user, password=password)
+
+    def _as(self, **who: str) -> Client:
+        # pvesh is always root@pam; anybody else asks the host by HTTPS.
+        transport = LOOPBACK if self._options.transport == PVESH else self._options.transport
+        fields: dict[str, Any] = {**dict.fromkeys(CREDENTIALS), **who, "transport": transport}
+        return self._like_this(dataclasses.replace(self._options, **fields))
+
+    def check(self, method: str, path: str, params: Params = None) -> None:
+        """Raise OptionError for what ``send`` would refuse because of how PVE is talked to; nothing is sent."""
+        self._transport.check(method, path, _pairs(params))
 
     def clone(self) -> Client:
         """Return a new client with the same options, credentials and log-in, for use in another thread."""
@@ -214,7 +218,7 @@ class Client:
         """Exchange one request for an answer, trying again while that is safe."""
         self._secrets.update(str(params[name]) for name in _SECRET_PARAMS if params and params.get(name))
         _check_path(path)
-        pairs = [(name, _form_value(value)) for name, value in (params or {}).items() if value is not None]
+        pairs = _pairs(params)
         pauses = iter(PAUSES)
         while True:
             if self._on_request:
@@ -329,6 +333,18 @@ def _check_path(path: str) -> None:
     """
     if not path.startswith("/") or any(segment in ("", ".", "..") for segment in path[1:].split("/")):
         raise OptionError(f"{path!r} is no path of the API.", "An id in it is empty or consists of dots.")
+
+
+def _transport(options: ConnectionOptions, clock: Callable[[], float]) -> Transport:
+    if options.transport == PVESH:
+        return PveshTransport(options)
+    if options.transport == LOOPBACK:
+        return LoopbackTransport(options)
+    return HttpsTransport(options, clock=clock)
+
+
+def _pairs(params: Params) -> list[tuple[str, str]]:
+    return [(name, _form_value(value)) for name, value in (params or {}).items() if value is not None]
 
 
 def _form_value(value: object) -> str:

@@ -15,7 +15,7 @@ import warnings
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Callable
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import unquote, urlsplit
 
 try:
     import urllib3
@@ -39,7 +39,7 @@ else:
 
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, TlsError, TransportError
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
-from ansible_collections.homelab.pve.plugins.module_utils.client.transport import Answer, Pairs
+from ansible_collections.homelab.pve.plugins.module_utils.client.transport import Answer, Pairs, form, phrase
 
 # PVE ends a connection after 5 idle seconds and after 100 answers; a write stays well clear of both.
 IDLE_SECONDS = 3.0
@@ -82,15 +82,14 @@ class HttpsTransport:
     def local_address(self) -> str | None:
         return self._wire.local_address
 
+    def check(self, method: str, path: str, params: Pairs) -> None:
+        """Everything can be asked this way."""
+
     def send(self, method: str, path: str, params: Pairs, headers: Mapping[str, str]) -> Answer:
         """Send one request and return the answer, whatever its status. Raises TlsError or TransportError."""
-        url, encoded = f"/api2/json{quote(path, safe='/@!')}", urlencode(params, quote_via=quote, safe="")
-        body: bytes | None = None
+        url, body = form(method, path, params)
         if method in ("POST", "PUT"):
-            body = encoded.encode("ascii")
             headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
-        elif encoded:
-            url = f"{url}?{encoded}"
         if method != "GET" and self._may_be_stale():
             self.reconnect()
         self._wire.sent = False
@@ -123,7 +122,7 @@ class HttpsTransport:
         self._wire.last_answer = self._clock()
         if response.status >= _CLIENT_ERROR:
             self.reconnect()
-        return Answer(response.status, _utf8(response.reason or ""), content or b"")
+        return Answer(response.status, phrase(response.reason or ""), content or b"")
 
     def _may_be_stale(self) -> bool:
         return self._wire.answers >= MOST_ANSWERS or self._clock() - self._wire.last_answer > IDLE_SECONDS
@@ -399,11 +398,3 @@ def _is_cut(response: urllib3.BaseHTTPResponse) -> bool:
         return response.tell() < int(length)
     # PVE tells the length of every success.
     return response.status == _OK and not response.data
-
-
-def _utf8(reason: str) -> str:
-    """Undo the reading of a status line as Latin-1: PVE writes UTF-8."""
-    try:
-        return reason.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return reason

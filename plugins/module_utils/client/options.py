@@ -16,6 +16,8 @@ from ansible_collections.homelab.pve.plugins.module_utils.client.errors import O
 from ansible_collections.homelab.pve.plugins.module_utils.secret_file import UUID, read_secret
 
 HTTPS, PVESH = "https", "pvesh"
+# HTTPS from a host of PVE to itself, beside pvesh; nobody asks for it in an option.
+LOOPBACK = "loopback"
 ROOT = "root@pam"
 
 
@@ -61,6 +63,8 @@ _PASSWORD = frozenset({"user", "password"})
 _TICKET = frozenset({"ticket", "csrf_token"})
 # They say how the user logs in, and mean nothing by themselves.
 _OF_USER = frozenset({"second_factor", "ticket_cache"})
+# The fields that say who asks.
+CREDENTIALS = (_TOKEN - {"token_file"}) | _PASSWORD | _TICKET | _OF_USER
 _TRUST = frozenset({"ca_path", "fingerprint", "validate_certs"})
 
 _USERID = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9._-]+")
@@ -185,6 +189,8 @@ class ConnectionOptions:
         """``https://HOST:PORT``, an IPv6 address in brackets; with pvesh, whose machine it is."""
         if self.transport == PVESH:
             return f"pvesh on {self.host}"
+        if self.transport == LOOPBACK:
+            return f"https://127.0.0.1:{self.port}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"https://{host}:{self.port}"
 

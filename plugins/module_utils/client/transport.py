@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import quote, urlencode
 
 # Parameters as PVE takes them: names and texts, in the order given.
 Pairs = Sequence[tuple[str, str]]
@@ -26,6 +27,9 @@ class Transport(Protocol):
     def local_address(self) -> str | None:
         """Address of the client's own end, once it is known."""
 
+    def check(self, method: str, path: str, params: Pairs) -> None:
+        """Raise OptionError for a request that this transport cannot carry, or must not."""
+
     def send(self, method: str, path: str, params: Pairs, headers: Mapping[str, str]) -> Answer:
         """Send one request and return the answer, whatever its status.
 
@@ -35,3 +39,19 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """End the session; the next request begins a new one."""
+
+
+def form(method: str, path: str, params: Pairs) -> tuple[str, bytes]:
+    """Return the target of an HTTP request and its body; parameters stand in the one or the other."""
+    target, encoded = f"/api2/json{quote(path, safe='/@!')}", urlencode(params, quote_via=quote, safe="")
+    if method in ("POST", "PUT"):
+        return target, encoded.encode("ascii")
+    return f"{target}?{encoded}" if encoded else target, b""
+
+
+def phrase(reason: str) -> str:
+    """Undo the reading of a status line as Latin-1: PVE writes UTF-8."""
+    try:
+        return reason.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return reason

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..client.digest import list_digest
 from ..client.errors import PveError, is_digest_conflict
 from ..client.http import Client
 from ..reconcile import Change, Plan
-from .digest import list_digest
 from .model import RULE_FIELDS
 from .observe import Rows, View
 from .plan import plan_firewall
