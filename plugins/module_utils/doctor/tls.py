@@ -1,0 +1,262 @@
+"""What the port speaks, and whether the certificate proves who it is. No credential is sent here."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from ..client.https import fingerprint_of
+from ..client.options import ConnectionOptions
+from ..wording import moment, some_of
+from .report import Check, failed, passed
+
+_SECONDS = 10.0
+# OpenSSL's numbers for what is wrong with a certificate, each with the diagnosis.
+_WRONG = {
+    9: "certificate_not_yet",
+    10: "certificate_expired",
+    **dict.fromkeys((7, 18, 19, 20, 21), "certificate_untrusted"),
+    **dict.fromkeys((62, 64), "certificate_name"),
+}
+# Flags of OpenSSL: trust an end certificate by itself, and do not look at its dates.
+_PARTIAL_CHAIN, _NO_CHECK_TIME = 0x80000, 0x200000
+_SOON = 14 * 24 * 60 * 60
+_COMPARE = "Compare the fingerprint with what PVE shows under Node > System > Certificates (pvenode cert info)"
+_HTTP = b"GET / HTTP/1.0\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """An HTTP proxy to tunnel through: where it is, and the headers that it wants."""
+
+    host: str
+    port: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, text: str | None) -> Proxy | None:
+        """Read the option. Its form was checked with the others."""
+        if not text:
+            return None
+        url = urlsplit(text)
+        headers = {}
+        if url.username is not None:
+            pair = f"{unquote(url.username)}:{unquote(url.password or '')}".encode()
+            headers["Proxy-Authorization"] = f"Basic {b64encode(pair).decode()}"
+        return cls(url.hostname or "", url.port or 0, headers)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The certificate that is shown: its fingerprint, as PVE writes it, and what stands in it."""
+
+    fingerprint: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    version: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        return [str(value) for unused, value in self.fields.get("subjectAltName", ())] or [self.of("subject")]
+
+    @property
+    def begins(self) -> float:
+        return _seconds(self.fields.get("notBefore"), 0.0)
+
+    @property
+    def ends(self) -> float:
+        return _seconds(self.fields.get("notAfter"), float("inf"))
+
+    def of(self, whom: str) -> str:
+        """Return the common name of ``subject`` or ``issuer``, else the organisation."""
+        pairs = {str(name): str(value) for row in self.fields.get(whom, ()) for name, value in row}
+        return pairs.get("commonName") or pairs.get("organizationName") or "nobody that is named"
+
+
+def _seconds(text: Any, otherwise: float) -> float:
+    try:
+        return float(ssl.cert_time_to_seconds(str(text)))
+    except ValueError:
+        return otherwise
+
+
+@dataclass
+class Handshakes:
+    """Handshakes with one server: with the ``address`` that answered, or through a ``proxy``."""
+
+    options: ConnectionOptions
+    address: str = ""
+    proxy: Proxy | None = None
+    shown: Shown | None = None
+
+    def look(self) -> Check:
+        """Look what the port speaks, and take the certificate."""
+        try:
+            self.shown = self._take()
+        except ssl.SSLError as error:
+            return self._no_tls(error)
+        except (OSError, http.client.HTTPException) as error:
+            return self._cut(error)
+        version = self.shown.version
+        return passed(f"{version}, certificate {self.shown.fingerprint} of {self.shown.of('issuer')}.")
+
+    def connect(self, context: ssl.SSLContext) -> ssl.SSLSocket:
+        """Return a connection after its handshake."""
+        plain = self.dial()
+        try:
+            return context.wrap_socket(plain, server_hostname=self.options.host)
+        except BaseException:
+            plain.close()
+            raise
+
+    def dial(self) -> socket.socket:
+        """Return a connection on which nothing was said yet, but to the proxy."""
+        if self.proxy is None:
+            return socket.create_connection((self.address or self.options.host, self.options.port), timeout=_SECONDS)
+        tunnel = http.client.HTTPConnection(self.proxy.host, self.proxy.port, timeout=_SECONDS)
+        tunnel.set_tunnel(self.options.host, self.options.port, headers=dict(self.proxy.headers))
+        tunnel.connect()
+        found: socket.socket = tunnel.sock
+        return found
+
+    def _take(self) -> Shown:
+        """Shake hands twice: the second time the certificate is trusted by itself, so that Python reads it."""
+        with self.connect(anybody()) as first:
+            raw, version = first.getpeercert(binary_form=True) or b"", first.version() or ""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_flags = ssl.VerifyFlags(context.verify_flags | _PARTIAL_CHAIN | _NO_CHECK_TIME)
+        fields: Mapping[str, Any] = {}
+        try:
+            context.load_verify_locations(cadata=raw)
+            with self.connect(context) as second:
+                fields = second.getpeercert() or {}
+        except (OSError, http.client.HTTPException):
+            # It may be one that cannot be trusted whatever one does; then the fingerprint is all that is known.
+            fields = {}
+        return Shown(fingerprint_of(raw), fields, version)
+
+    def _no_tls(self, error: ssl.SSLError) -> Check:
+        where = self.options.address
+        said = str(getattr(error, "reason", "") or "").replace("_", " ").lower()
+        if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+            return self._cut(error)
+        spoken = self._spoken()
+        if spoken.startswith("HTTP/"):
+            mend = f"Check the port: PVE speaks HTTPS on 8006. {where} is some other server, or a proxy in front of it."
+            return failed("plain_http", f"{where} answers plain HTTP ({spoken}).", mend)
+        if spoken:
+            return failed("not_tls", f"{where} says {spoken!r}.", "Check host and port: PVE speaks HTTPS on 8006.")
+        if any(word in said for word in ("version", "protocol", "cipher", "alert handshake")):
+            mend = (
+                "TLS 1.2 or later is needed on both sides: look at CIPHERS and DISABLE_TLS_* in /etc/default/pveproxy."
+            )
+            return failed("tls_version", f"{where}: {said}.", mend)
+        return failed("not_tls", f"{where}: {said or error}.", "Check host and port: PVE speaks HTTPS on 8006.")
+
+    def _spoken(self) -> str:
+        """Return the first line that the port says to somebody who speaks without TLS."""
+        try:
+            with self.dial() as plain:
+                plain.settimeout(2)
+                plain.sendall(_HTTP)
+                said = plain.recv(80)
+        except (OSError, http.client.HTTPException):
+            return ""
+        line = said.partition(b"\n")[0].decode("ascii", errors="replace").strip()
+        return line if line.isprintable() else ""
+
+    def _cut(self, error: BaseException) -> Check:
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        mend = (
+            "On the host: journalctl -u pveproxy; ALLOW_FROM and DENY_FROM in /etc/default/pveproxy make it hang up on "
+            "clients that they turn away. A packet filter or proxy in between can do the same."
+        )
+        return failed("connection_cut", f"{self.options.address}: {said.rstrip('.')}.", mend)
+
+    # -- the certificate ---------------------------------------------------------------------------------------------
+
+    def verify(self, now: float) -> Check:
+        """Judge the certificate as the client does."""
+        if self.shown is None:
+            raise ValueError("look() comes first")
+        shown, options = self.shown, self.options
+        if options.fingerprint:
+            if options.fingerprint == shown.fingerprint:
+                return passed("The certificate has the fingerprint that was given.")
+            mend = (
+                f"{_COMPARE}. If PVE shows {shown.fingerprint} there, it was renewed: give that as fingerprint. Else "
+                "somebody is in between."
+            )
+            said = f"Shown is {shown.fingerprint}, issued by {shown.of('issuer')} on {moment(shown.begins)}."
+            return failed("fingerprint_changed", said, mend)
+        if not options.validate_certs:
+            return passed(
+                f"The certificate is not checked (validate_certs is false). Better: fingerprint {shown.fingerprint}."
+            )
+        try:
+            with self.connect(_trusting(options)) as unused:
+                return passed(self._fine(now))
+        except ssl.SSLCertVerificationError as error:
+            return self._wrong(error)
+        except (OSError, http.client.HTTPException) as error:
+            return self._cut(error)
+
+    def _fine(self, now: float) -> str:
+        ends = self.shown.ends if self.shown else 0
+        if ends - now < _SOON:
+            return f"The certificate proves who it is. It ends on {moment(ends)}: pvecm updatecerts --force renews it."
+        return "The certificate proves who it is."
+
+    def _wrong(self, error: ssl.SSLCertVerificationError) -> Check:
+        shown, host = self.shown or Shown(""), self.options.host
+        diagnosis = _WRONG.get(error.verify_code, "certificate_invalid")
+        pin = f"or give fingerprint {shown.fingerprint}, once it is compared. {_COMPARE}."
+        if diagnosis == "certificate_expired":
+            renew = (
+                "On the host: pvecm updatecerts --force, or renew your own (pvenode acme cert renew); restart pveproxy."
+            )
+            return failed(
+                diagnosis, f"It ended on {moment(shown.ends)}.", f"{renew} Check the clocks of both machines."
+            )
+        if diagnosis == "certificate_not_yet":
+            said = f"It begins on {moment(shown.begins)}."
+            return failed(diagnosis, said, "Check the clocks of both machines: timedatectl, chronyc tracking.")
+        if diagnosis == "certificate_name":
+            said = f"It is for {some_of(shown.names)}, and not for {host}."
+            return failed(diagnosis, said, f"Use one of its names as host, {pin}")
+        if diagnosis == "certificate_untrusted":
+            said = f"Its issuer is {shown.of('issuer')}. PVE signs its own, a proxy that opens TLS does too."
+            return failed(diagnosis, said, f"Copy /etc/pve/pve-root-ca.pem from the host and give it as ca_path, {pin}")
+        return failed(diagnosis, f"{error.verify_message}.", f"Renew it, {pin}")
+
+
+def anybody() -> ssl.SSLContext:
+    """Return a context that takes every certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _trusting(options: ConnectionOptions) -> ssl.SSLContext:
+    """Return a context that trusts whom the client trusts."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    paths = ssl.get_default_verify_paths()
+    for path in [options.ca_path] if options.ca_path else [paths.openssl_cafile, paths.openssl_capath]:
+        if path and os.path.isdir(path):
+            context.load_verify_locations(capath=path)
+        elif path and os.path.isfile(path):
+            context.load_verify_locations(cafile=path)
+    return context
