@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -61,6 +62,10 @@ class Place(Protocol):
     def exists(self) -> bool: ...
 
     def read(self) -> str: ...
+
+    def digest(self) -> str: ...
+
+    def modified(self) -> float: ...
 
     def check(self) -> None: ...
 
@@ -124,6 +129,16 @@ class SecretPlace:
     def read(self) -> str:
         """Return the secret, like ``read_secret``."""
         return read_secret(self.path)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the secret, in hexadecimal digits: it tells one from another, and gives none away."""
+        return hashlib.sha256(self.read().encode("ascii")).hexdigest()
+
+    def modified(self) -> float:
+        """Return when the secret file was written, in seconds since the epoch; 0 where there is none."""
+        with self._folder() as folder:
+            status = self._target(folder)
+        return 0.0 if status is None else status.st_mtime
 
     def check(self) -> None:
         """Check, without writing, that a secret could be kept here."""

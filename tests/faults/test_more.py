@@ -289,5 +289,5 @@ def test_the_module_as_a_program(place: PlaceOf, home: Path, runner: Runner) -> 
 
     assert run()["changed"]
     assert here.works("joe@pve!new", "new")
-    assert here.files == {"new"}
+    assert here.files == {"new", ".new.born"}
     assert not run()["changed"]

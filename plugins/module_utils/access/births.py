@@ -19,6 +19,7 @@ from ..secret_file import Place, SecretPlace
 from .document import TokenSpec
 from .expiry import Expiry
 from .model import AccessState, Entry, Principal, Token
+from .rotation import Birth
 from .shown import token_fields
 from .steps import token_path
 
@@ -34,27 +35,41 @@ STAGED = "received, not yet in its place"  # an interrupted run got it; it works
 KEPT = "kept, its marker left over"  # an interrupted run put it in its place; it works
 UNFINISHED = "lost by an interrupted run"  # an interrupted run asked for it, and it is nowhere
 
+# What is noted beside a secret when it is born.
+BORN = "born"
+# Actions on tokens that are performed with care for the secret.
+BIRTHS = ("create", "renew", "finish")
+
 Fields = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """What was seen of the secrets: the fate of each token's, and the markers of interrupted runs."""
+    """What was seen of the secrets: the fate of each token's, the markers of interrupted runs, and births.
+
+    ``births`` are those of secrets that are not to grow too old, and of those that this run has brought forth.
+    """
 
     fates: Mapping[str, str]
     markers: Mapping[str, Mapping[str, Any]]
+    births: Mapping[str, Birth]
 
 
 class Births:
     """Performs the changes that bring a secret forth, and knows what became of earlier ones.
 
-    ``places`` makes the place of a secret out of its path.
+    ``places`` makes the place of a secret out of its path; ``now`` is what is noted as the time of births.
     """
 
     def __init__(
-        self, client: Client, specs: Iterable[TokenSpec], places: Callable[[str], Place] = SecretPlace
+        self,
+        client: Client,
+        specs: Iterable[TokenSpec],
+        places: Callable[[str], Place] = SecretPlace,
+        now: float = 0.0,
     ) -> None:
         self.client = client
+        self.now = now
         self.place_at = places
         self.specs = {spec.tokenid: spec for spec in specs}
         # Asked for in this run, with the answer lost: without a file there is no marker to tell.
@@ -64,6 +79,8 @@ class Births:
         # What interrupted runs noted, as it was observed.
         self.markers: dict[str, Mapping[str, Any]] = {}
         self.returned: dict[str, str] = {}
+        # Tokens that got their secret in this run, and so need no other one.
+        self.fresh: set[str] = set()
 
     # -- observing ------------------------------------------------------------------------------------------------
 
@@ -89,7 +106,23 @@ class Births:
             if found.get(tokenid) == UNFINISHED:
                 _refuse_foreign(state.tokens[tokenid], marker)
         self.markers = markers
-        return Secrets(found, dict(markers))
+        births = {spec.tokenid: birth for spec in there for birth in [self._birth(spec)] if birth}
+        return Secrets(found, dict(markers), births)
+
+    def _birth(self, spec: TokenSpec) -> Birth | None:
+        if spec.tokenid in self.fresh:
+            return Birth(self.now, fresh=True)
+        if not spec.secret_file or not spec.rotate.older_than:
+            return None
+        place = self.place_at(spec.secret_file)
+        if not place.exists:
+            return None
+        born = place.noted(BORN) or {}
+        since = born.get("since")
+        # What was noted of another secret, which somebody has put another in place of, says nothing.
+        if isinstance(since, (int, float)) and born.get("sha256") == place.digest():
+            return Birth(since)
+        return Birth(place.modified(), noted=False)
 
     def _check_marker(self, spec: TokenSpec, place: Place, marker: Mapping[str, Any]) -> None:
         options = self.client.options
@@ -141,6 +174,7 @@ class Births:
             self._bear_into_file(spec, change, self.place_at(spec.secret_file), able)
         else:
             self.returned[spec.tokenid] = self._ask(spec, change)
+        self.fresh.add(spec.tokenid)
 
     def _finish(self, spec: TokenSpec) -> None:
         place = self.place_at(spec.secret_file or "")
@@ -151,9 +185,20 @@ class Births:
             if staged is not None and self._works(spec.tokenid, staged):
                 place.promote()
             place.discard_staged()
+            self._note_birth(spec, place)
             place.clear_marker()
         finally:
             place.release()
+
+    def marker_of(self, change: Change) -> tuple[str, Fields] | None:
+        """Return the path of the secret file, and the marker that such a change takes, as observed; None for others."""
+        spec = self.specs.get(change.id)
+        if change.kind != "token" or change.action not in BIRTHS or spec is None or not spec.secret_file:
+            return None
+        earlier = self.markers.get(spec.tokenid)
+        if change.action == "finish":
+            return spec.secret_file, dict(earlier or {})
+        return spec.secret_file, self._marker(spec, change, earlier)
 
     def _bear_into_file(self, spec: TokenSpec, change: Change, place: Place, able: bool) -> None:
         place.prove()
@@ -186,16 +231,25 @@ class Births:
                 f"Token {spec.tokenid} was made, and its secret stands in {place.path}, but PVE refuses it.",
                 "Is the user enabled and not expired? Has somebody changed the token meanwhile?",
             )
+        self._note_birth(spec, place)
+
+    def _note_birth(self, spec: TokenSpec, place: Place) -> None:
+        """Note beside the secret whose it is, and since when: by the secret itself, the note is known to be its own."""
+        options = self.client.options
+        named: Fields = {"tokenid": spec.tokenid, "host": options.host, "port": options.port}
+        place.note(BORN, {**named, "since": int(self.now), "sha256": place.digest()})
 
     def _marker(self, spec: TokenSpec, change: Change, earlier: Mapping[str, Any] | None) -> Fields:
         options = self.client.options
         fields = {key: (change.after or {}).get(key) for key in ("privsep", "expire", "comment")}
+        before = {key: (change.before or {}).get(key, value) for key, value in fields.items()}
         return {
             "tokenid": spec.tokenid,
             "host": options.host,
             "port": options.port,
             "purpose": (earlier or {}).get("purpose") or change.action,
             "fields": fields,
+            "was": before,
             "acl": (change.after or {}).get("acl") or (earlier or {}).get("acl") or [],
         }
 
@@ -251,8 +305,8 @@ def _had_no_effect(error: PveError) -> bool:
 
 def _refuse_foreign(token: Token, marker: Mapping[str, Any]) -> None:
     """Refuse a token that is not the one whose making was interrupted: somebody else has made it meanwhile."""
-    fields = marker.get("fields") or {}
-    if any(fields.get(key) != value for key, value in token_fields(token).items()):
+    # A renewal may change the end of the token: it has the one or the other.
+    if token_fields(token) not in (marker.get("fields"), marker.get("was")):
         raise OptionError(
             f"A run that asked for token {token.tokenid} was interrupted, and a token of that name exists that it "
             "did not ask for.",

@@ -17,6 +17,7 @@ from . import paths
 from .expiry import Expiry, parse_expiry
 from .model import ROOT, Entry, Principal, is_token, owner_of
 from .releases import Release
+from .rotation import NEVER, Rotate, parse_rotate
 
 T = TypeVar("T")
 
@@ -69,6 +70,7 @@ class TokenSpec:
     return_secret: bool = False
     verify_secret: str = "on_create"
     renew: str = "never"
+    rotate: Rotate = NEVER
     state: str = "present"
 
 
@@ -344,7 +346,7 @@ def parse_user(raw: Mapping[str, Any]) -> UserSpec:
 
 def parse_token(raw: Mapping[str, Any]) -> TokenSpec:
     """Read a token, named by its full id."""
-    return TokenSpec(
+    spec = TokenSpec(
         check_tokenid(raw["tokenid"], "tokenid"),
         raw.get("privsep"),
         parse_expiry(raw.get("expire"), "expire"),
@@ -353,8 +355,29 @@ def parse_token(raw: Mapping[str, Any]) -> TokenSpec:
         bool(raw.get("return_secret")),
         raw.get("verify_secret") or "on_create",
         raw.get("renew") or "never",
+        parse_rotate(raw.get("rotate"), "rotate"),
         raw.get("state") or "present",
     )
+    _check_rotation(spec)
+    return spec
+
+
+def _check_rotation(spec: TokenSpec) -> None:
+    rotate = spec.rotate
+    if rotate != NEVER and not (spec.secret_file or spec.return_secret):
+        raise OptionError(
+            f"rotate: {spec.tokenid} would get a new secret, and nobody would have it.", "Name a secret_file for it."
+        )
+    if rotate.older_than and not spec.secret_file:
+        raise OptionError(
+            f"rotate.older_than: without its file, nobody knows how old the secret of {spec.tokenid} is.",
+            "Name the secret_file, or say expires_within or always.",
+        )
+    if rotate.expires_within and spec.expire and 0 < spec.expire.span <= rotate.expires_within:
+        raise OptionError(
+            f"rotate.expires_within: it is not shorter than the expire of {spec.tokenid}: each run would rotate it.",
+            "Make expire longer, or expires_within shorter.",
+        )
 
 
 def parse_acl(raw: Mapping[str, Any]) -> AclSpec:

@@ -16,6 +16,7 @@ from .document import Document
 from .model import AccessState, Group, Pool, Principal, Realm, Role, Token, User, is_token, owner_of
 from .permissions import Privileges, sources
 from .releases import Release
+from .rotation import Birth
 
 Row = Mapping[str, Any]
 
@@ -51,6 +52,8 @@ class View:
     # What became of the secret of each declared token that exists (see births.py), and what interrupted runs noted.
     secrets: Mapping[str, str] = field(default_factory=dict)
     markers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # When the secrets were born that are not to grow too old, and those that this run has brought forth.
+    births: Mapping[str, Birth] = field(default_factory=dict)
     # Users whose password is known to be the one that was asked for.
     passwords: frozenset[str] = frozenset()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..client.errors import OptionError
 from ..reconcile import Call, Change, Plan
-from ..wording import some_of
+from ..wording import day, some_of
 from .births import DEAD, KEPT, MISSING, STAGED, UNFINISHED, restorable
 from .document import Document, TokenSpec
 from .ghosts import Purge, purge
@@ -16,9 +16,10 @@ from .model import owner_of
 from .observe import View, user_is_usable
 from .order import order
 from .permissions import Evaluator
+from .rotation import ends_within
 from .shown import FIELDS, acl_row, token_fields
 from .steps import given, make_steps, token_path
-from .target import Target, make_target, powerless
+from .target import Target, make_target, powerless, why_renewed
 from .whatif import Rights, rights_between
 
 
@@ -35,9 +36,16 @@ def plan_access(view: View, wanted: Document) -> Plan:
     target = make_target(view, wanted)
     _raise(target)
     secrets = tuple(_secret_changes(view, wanted, target))
-    steps = make_steps(view, target.base, target.state, wanted)
+    # A token that is renewed gets its new end with its new secret: by that, a run that is cut short in between would
+    # no longer see that it is due.
+    by_steps = target.state
+    for change in secrets:
+        if "expire" in (change.before or {}):
+            token = replace(by_steps.tokens[change.id], expire=target.base.tokens[change.id].expire)
+            by_steps = by_steps.put("tokens", change.id, token)
+    steps = make_steps(view, target.base, by_steps, wanted)
     # What an earlier task would have made is taken for granted, so that the rest of a dry run can be told.
-    ordered = order(steps, target.base, target.state, view.caller, view.now)
+    ordered = order(steps, target.base, by_steps, view.caller, view.now)
     refused = [] if target.assumed else refused_steps(ordered.steps, view, target.base)
     for said in [*not_cured, *refused]:
         target.refuse(said)
@@ -104,41 +112,68 @@ def _secret_changes(view: View, wanted: Document, target: Target) -> list[Change
         if fate in (STAGED, KEPT):
             was, will = {"secret": fate}, {"secret": "kept", "secret_file": spec.secret_file}
             changes.append(Change("token", spec.tokenid, "finish", was, will, None))
-        elif fate == UNFINISHED or (fate in (MISSING, DEAD) and _may_renew(view, spec, fate, target)):
-            changes.append(_renewal(view, target, spec, fate))
+            continue
+        why = why_renewed(view, spec)
+        if fate in (MISSING, DEAD) and not why:
+            target.refuse(
+                f"{_told_lost(spec, fate)}; PVE shows a secret only once.",
+                "Put the secret back, or say renew: when_lost to get a new one; the old one then stops working.",
+            )
+        elif why and (fate == UNFINISHED or _may_renew(view, spec, why, target)):
+            changes.append(_renewal(view, target, spec, why))
     return changes
 
 
-def _may_renew(view: View, spec: TokenSpec, fate: str, target: Target) -> bool:
-    told = f"Token {spec.tokenid} exists, but its secret in {spec.secret_file} is "
-    told += "missing" if fate == MISSING else "refused by PVE"
-    if spec.renew != "when_lost":
-        target.refuse(
-            f"{told}; PVE shows a secret only once.",
-            "Put the secret back, or say renew: when_lost to get a new one; the old one then stops working.",
-        )
-    elif not user_is_usable(view.state, spec.tokenid, view.now):
+def _told_lost(spec: TokenSpec, fate: str) -> str:
+    told = "missing" if fate == MISSING else "refused by PVE"
+    return f"Token {spec.tokenid} exists, but its secret in {spec.secret_file} is {told}"
+
+
+def _may_renew(view: View, spec: TokenSpec, why: str, target: Target) -> bool:
+    lost = why in (MISSING, DEAD)
+    told = _told_lost(spec, why) if lost else f"The secret of {spec.tokenid} is to be renewed ({why})"
+    end = target.state.tokens[spec.tokenid].expire
+    if not user_is_usable(target.state, spec.tokenid, view.now):
         target.refuse(
             f"{told}, and a new one would be refused too: the token or its user is disabled or expired.",
             "Enable the user, or change the expiry, first.",
         )
-    elif spec.tokenid == view.caller:
+    elif spec.tokenid == view.caller and lost:
         target.refuse(f"{told}, and it is the one that this task itself uses.", "Renew it with other credentials.")
+    elif spec.tokenid == view.caller:
+        target.refuse(
+            f"{told}, and it is the one that this task itself uses: were the answer lost, nothing could ask again.",
+            "Rotate it with overlap (homelab.pve.rotate with -e overlap=true), or with other credentials.",
+        )
+    elif not lost and ends_within(spec.rotate, end, view.now):
+        target.refuse(
+            f"{told}, and it would still end on {day(end)}: the next run would renew it again.",
+            "Say in expire when the renewed token is to end, best as a span such as 90d.",
+        )
     else:
         return True
     return False
 
 
-def _renewal(view: View, target: Target, spec: TokenSpec, fate: str) -> Change:
-    token = target.state.tokens[spec.tokenid]
-    was = {"secret": fate}
+# What is to be said of a secret of which nothing is noted.
+_BY_ITS_FILE = "Nothing is noted of when this secret was born: it is as old as its file, or older."
+
+
+def _renewal(view: View, target: Target, spec: TokenSpec, why: str) -> Change:
+    old, token = target.base.tokens[spec.tokenid], target.state.tokens[spec.tokenid]
+    was: dict[str, Any] = {"secret": why}
+    if old.expire != token.expire:
+        was["expire"] = old.expire
     will: dict[str, Any] = {**token_fields(token), "secret": "new", "secret_file": spec.secret_file}
     if view.release >= (9, 2):
-        call = Call("PUT", token_path(spec.tokenid), {"regenerate": True})
+        end = {"expire": token.expire} if "expire" in was else {}
+        call = Call("PUT", token_path(spec.tokenid), {"regenerate": True, **end})
     else:
         call = Call("POST", token_path(spec.tokenid), given(token_fields(token)))
         will["acl"] = restorable(target.state, spec.tokenid)
-    return Change("token", spec.tokenid, "renew", was, will, call)
+    birth = view.births.get(spec.tokenid)
+    by_file = why.startswith("born") and birth is not None and not birth.noted
+    return Change("token", spec.tokenid, "renew", was, will, call, _BY_ITS_FILE if by_file else "")
 
 
 # -- what the module returns ------------------------------------------------------------------------------------------

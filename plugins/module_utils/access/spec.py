@@ -43,6 +43,7 @@ _SECRET: Spec = {
     "secret_file": {"type": "path", "no_log": False},
     "verify_secret": {"type": "str", "choices": ["on_create", "always"], "default": "on_create", "no_log": False},
     "renew": {"type": "str", "choices": ["never", "when_lost"], "default": "never"},
+    "rotate": {"type": "raw", "default": "never"},
 }
 
 TOKEN: Spec = {

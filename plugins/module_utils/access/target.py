@@ -13,13 +13,14 @@ from typing import Any
 from ..client.errors import OptionError
 from ..wording import some_of
 from . import paths, releases
-from .births import DEAD, MISSING, to_restore
+from .births import DEAD, KEPT, MISSING, STAGED, UNFINISHED, to_restore
 from .document import AclSpec, Document, GroupSpec, PoolSpec, RoleSpec, TokenSpec, UserSpec, matches
 from .expiry import Expiry
 from .ghosts import CURE, ghosts
 from .model import NO_ACCESS, AccessState, Entry, Group, Pool, Principal, Role, Token, User, owner_of
 from .observe import View
 from .permissions import Evaluator, unnamed_below
+from .rotation import due, rotations
 from .steps import goes_with_role_or_pool
 
 # What a refusal comes from: what the document says, what is there now, or a list that the caller does not see in full.
@@ -294,6 +295,28 @@ def _expire(target: Target, view: View, given: Expiry | None, was: int | None) -
     return given.at(view.now) if never_reckoned else given.compared_with(was or 0)
 
 
+def why_renewed(view: View, spec: TokenSpec) -> str:
+    """Return why a token that is there gets a new secret; empty where it keeps the one it has."""
+    token, fate = view.state.tokens.get(spec.tokenid), view.secrets.get(spec.tokenid, "")
+    if token is None or spec.state != "present" or fate in (STAGED, KEPT):
+        return ""
+    if fate == UNFINISHED:
+        return fate
+    # The age of what does not work is the age of nothing.
+    birth = view.births.get(spec.tokenid) if fate != DEAD else None
+    found = due(spec.rotate, birth, token.expire, view.now)
+    return found or (fate if fate in (MISSING, DEAD) and spec.renew == "when_lost" else "")
+
+
+def _renewed_end(view: View, spec: TokenSpec, expire: Expiry) -> int:
+    """Return when a token ends that is renewed. What an interrupted run had reckoned stays as it was."""
+    if expire.span and view.secrets.get(spec.tokenid) == UNFINISHED:
+        reckoned = (view.markers.get(spec.tokenid, {}).get("fields") or {}).get("expire")
+        if reckoned is not None:
+            return int(reckoned)
+    return expire.at(view.now)
+
+
 def _say_if_over(target: Target, view: View, what: str, expire: int) -> None:
     if 0 < expire < view.now:
         target.warnings.append(f"{what} has expired; it stays so until it is renewed or its expiry is changed.")
@@ -316,9 +339,8 @@ def _token(target: Target, view: View, spec: TokenSpec) -> None:
         return
     was = old or Token(spec.tokenid)
     expire = _expire(target, view, spec.expire, old.expire if old else None)
-    renewed = view.secrets.get(spec.tokenid) in (MISSING, DEAD) and spec.renew == "when_lost"
-    if old and spec.expire and renewed:
-        expire = spec.expire.at(view.now)
+    if old and spec.expire and not target.judging and why_renewed(view, spec):
+        expire = _renewed_end(view, spec, spec.expire)
     token = Token(
         spec.tokenid,
         privsep=was.privsep if spec.privsep is None else spec.privsep,
@@ -544,6 +566,8 @@ def _grant_owners(target: Target, spec: AclSpec) -> None:
 def _exclusive(target: Target, view: View, wanted: Document) -> None:
     """Drop what stands undeclared inside an exclusive scope."""
     surplus: set[Entry] = set()
+    stand_ins = rotations(target.state, view.now)
+    of_stand_ins: set[Entry] = set()
     asked_for = target.declared | target.for_owners
     names = {
         "users": {spec.userid for spec in wanted.users},
@@ -561,6 +585,9 @@ def _exclusive(target: Target, view: View, wanted: Document) -> None:
             for entry, unused in target.state.entries():
                 if not scope.covers(entry) or entry in asked_for:
                     continue
+                if entry.principal.name in stand_ins:
+                    of_stand_ins.add(entry)
+                    continue
                 if not _protected(target, view, wanted, entry.principal.name, entry):
                     surplus.add(entry)
             continue
@@ -572,11 +599,20 @@ def _exclusive(target: Target, view: View, wanted: Document) -> None:
                 continue
             if _protected(target, view, wanted, name, None):
                 continue
+            original = stand_ins.get(name, "") if scope.kind == "tokens" else ""
+            if original and (original in names["tokens"] or _protected(target, view, wanted, original, None)):
+                target.kept.append(f"{name} (it stands in for {original}, whose secret is being renewed)")
+                continue
             pool = target.state.pools[name] if scope.kind == "pools" else None
             if pool is not None and (pool.vms or pool.storage) and not target.judging:
                 target.kept.append(f"pool {name} (it has members)")
                 continue
             target.state = target.state.drop(scope.kind, name)
+    # A token that stands in for another has what that has, and loses what that loses.
+    for entry in of_stand_ins:
+        twin = entry._replace(principal=Principal("token", stand_ins[entry.principal.name]))
+        if twin in surplus or target.state.propagate(twin) is None:
+            surplus.add(entry)
     target.state = target.state.revoke(frozenset(surplus))
 
 

@@ -10,7 +10,7 @@ from ..client.errors import AuthenticationError, PveError
 from ..client.http import Client
 from ..reconcile import Call, Change, Plan
 from ..secret_file import Place, SecretPlace
-from .births import Births, as_it_was, last_steps
+from .births import BIRTHS, Births, as_it_was, last_steps
 from .document import Document
 from .observe import View, observe, user_is_usable
 from .plan import plan_access
@@ -28,15 +28,19 @@ class AccessTask:
         self.client = client
         self.wanted = wanted
         self.now = now
-        self.births = Births(client, wanted.tokens, places)
+        self.births = Births(client, wanted.tokens, places, now)
         self._tokens: Mapping[str, Any] = {}
 
     def observe(self) -> View:
         """Read all of access, and look at the secrets and passwords that the document speaks of."""
-        view = observe(self.client, self.wanted, self.now)
+        view = self.look_at_secrets(observe(self.client, self.wanted, self.now))
+        return replace(view, passwords=self._known_passwords(view))
+
+    def look_at_secrets(self, view: View) -> View:
+        """Add to what was observed what is to be known of the secrets that the document speaks of."""
         usable = [tokenid for tokenid in view.state.tokens if user_is_usable(view.state, tokenid, self.now)]
         secrets = self.births.observe(view.state, usable)
-        return replace(view, secrets=secrets.fates, markers=secrets.markers, passwords=self._known_passwords(view))
+        return replace(view, secrets=secrets.fates, markers=secrets.markers, births=secrets.births)
 
     def plan(self, view: View) -> Plan:
         """Return the plan for what was observed."""
@@ -52,12 +56,18 @@ class AccessTask:
 
     def perform(self, change: Change) -> None:
         """Make one change. Whatever brings a secret forth is done with care for it."""
-        if change.kind == "token" and change.action in ("create", "renew", "finish"):
+        if change.kind == "token" and change.action in BIRTHS:
             able = bool((self._tokens.get(change.id) or {}).get("usable"))
             self.births.perform(change, able)
         elif change.call is not None:
             call = self._confirmed(change.call) if change.kind == "password" else change.call
             self.client.send(call.method, call.path, call.params)
+
+    def markers(self, plan: Plan) -> Mapping[str, Any]:
+        """Return the marker that each secret file takes for a plan, by their paths."""
+        found = [marked for change in plan.changes for marked in [self.births.marker_of(change)] if marked]
+        # Where a token is made and then finished, the first is the whole one.
+        return dict(reversed(found))
 
     def _known_passwords(self, view: View) -> frozenset[str]:
         """Return the users who can log in with the password that is wanted: one request or two each."""
