@@ -14,6 +14,7 @@ from typing import Any, Callable
 
 from ..client.errors import ApiError, AuthenticationError, OptionError, PveError, TransportError
 from ..client.http import Client
+from ..client.options import PVESH
 from ..reconcile import Call, Change
 from ..secret_file import Place, SecretPlace
 from .document import TokenSpec
@@ -150,7 +151,21 @@ class Births:
         secret = place.read()
         if spec.verify_secret != "always" or not able:
             return UNVERIFIED
-        return WORKING if self._works(spec.tokenid, secret) else DEAD
+        works = self._tried(spec.tokenid, secret)
+        return UNVERIFIED if works is None else WORKING if works else DEAD
+
+    def _tried(self, tokenid: str, secret: str) -> bool | None:
+        """Return whether a secret works; None, with a warning, where that cannot be tried beside pvesh.
+
+        pvesh does its work also where the API cannot be reached.
+        """
+        try:
+            return self._works(tokenid, secret)
+        except TransportError as error:
+            if self.client.options.transport != PVESH:
+                raise
+            self.client.warnings.append(f"The secret of token {tokenid} could not be tried. {error}")
+        return None
 
     def _works(self, tokenid: str, secret: str) -> bool:
         with self.client.with_token(tokenid, secret) as other:
@@ -226,7 +241,7 @@ class Births:
         self._keep(spec, change, place, secret)
         for call in _restoring(spec.tokenid, (change.after or {}).get("acl", [])):
             self.client.send(call.method, call.path, call.params)
-        if able and not self._works(spec.tokenid, secret):
+        if able and self._tried(spec.tokenid, secret) is False:
             raise PveError(
                 f"Token {spec.tokenid} was made, and its secret stands in {place.path}, but PVE refuses it.",
                 "Is the user enabled and not expired? Has somebody changed the token meanwhile?",

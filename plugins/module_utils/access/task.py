@@ -51,6 +51,9 @@ class AccessTask:
         plan = plan_access(view, replace(self.wanted, tokens=tokens))
         last = last_steps(tokens, view.state, view.markers)
         plan = replace(plan, changes=(*plan.changes, *last))
+        for call in (change.call for change in plan.changes):
+            if call is not None:
+                self.client.check(call.method, call.path, call.params)
         self._tokens = plan.result["tokens"]
         return plan
 
@@ -75,8 +78,7 @@ class AccessTask:
         return frozenset(user.userid for user in wanted if user.password and self._logs_in(user.userid, user.password))
 
     def _logs_in(self, userid: str, password: str) -> bool:
-        options = replace(self.client.options, token_id=None, token_secret=None, user=userid, password=password)
-        with Client(options) as other:
+        with self.client.with_password(user, password) as other:
             try:
                 unused = other.release
             except AuthenticationError:
