@@ -50,7 +50,7 @@ def read_options(folder: str) -> Answer:
 
 
 def parse_options(text: str, now: float) -> Options:
-    """Return the options in a file's text as PVE reads them at a time. Lines that it does not understand do not count."""
+    """Return the options in a file's text as PVE reads them at a time; lines that it does not know do not count."""
     found: Options = {}
     inside = False
     for raw in text.split("\n"):

@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 
-from .errors import OptionError, TlsError, TransportError
+from .errors import TlsError, TransportError
 from .https import fingerprint_of
 from .options import ConnectionOptions
 from .transport import Answer, Pairs, form, phrase
@@ -114,7 +114,7 @@ class LoopbackTransport:
 
 
 def own_certificate() -> bytes:
-    """Return the certificate of this host's pveproxy, as DER. Raises OptionError where it cannot be read."""
+    """Return the certificate of this host's pveproxy, as DER. Raises TransportError where it cannot be read."""
     for path in OWN:
         try:
             with open(path, encoding="ascii", errors="replace") as file:
@@ -124,7 +124,8 @@ def own_certificate() -> bytes:
             return ssl.PEM_cert_to_DER_cert(f"{first[first.find(ssl.PEM_HEADER) :]}{end}")
         except (OSError, ValueError):
             continue
-    raise OptionError(
+    raise TransportError(
         f"The certificate of this host cannot be read: {' and '.join(OWN)}.",
         "Run the task on a node of the cluster as root (become: true), or set fingerprint.",
+        sent=False,
     )

@@ -18,6 +18,7 @@ from .options import ConnectionOptions
 from .pvesh_answer import COMMANDS, Said, is_regression, read_answer
 from .transport import Answer, Pairs
 
+HERE = "127.0.0.1"
 # Where PVE keeps what its nodes share.
 FOLDER = "/etc/pve"
 # All that may hold a secret, in any call of the API. A realm's tfa has the key of a service, keys has those of users,
@@ -56,11 +57,11 @@ class PveshTransport:
 
     @property
     def local_address(self) -> str | None:
-        """Where the SSH session comes from that this runs in, if it is known; else None.
+        """Where the SSH session comes from that this runs in, if it is known; else the host itself.
 
-        Nothing of this connection goes over the network. What must not be cut off is the way by which the task came.
+        Nothing of this goes over the network. What must not be cut off is the way by which the task came.
         """
-        return os.environ.get("SSH_CONNECTION", "").partition(" ")[0] or None
+        return os.environ.get("SSH_CONNECTION", "").partition(" ")[0] or HERE
 
     def check(self, method: str, path: str, params: Pairs) -> None:
         """Raise OptionError for what cannot be asked by way of a command, or must not be."""

@@ -1,7 +1,7 @@
 """What pvesh says, read as the answer that HTTPS would have brought for the same request.
 
-pvesh prints the bare data as JSON, and nothing where a method returns nothing. A failure is a text and an exit code,
-which means nothing. The text of a parameter error begins with its status; that of a handler that died is the bare message.
+pvesh prints the bare data as JSON, and nothing where a method returns nothing. A failure is a text, and an exit code
+that means nothing. The text of a parameter error begins with its status; that of a handler that died is the message.
 """
 
 from __future__ import annotations
