@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import re
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
 
 from ansible_collections.homelab.pve.plugins.module_utils.access.releases import Release
@@ -19,6 +21,7 @@ from .state import State
 from .verify import FormatError, split_tokenid
 
 LIFETIME = 7200  # seconds that a ticket is valid
+_HALF = "tfa!"  # what a ticket of the older format begins with that lacks a second factor
 _AHEAD = 300  # seconds that the clock of another node may be ahead
 _GENERIC_SINCE: Release = (9, 2)  # pve-manager 9.1.5: one text for every cause
 _TOKEN = re.compile(r"(?:^|\s)PVEAPIToken[=\s]([^;]*)")
@@ -67,7 +70,9 @@ class Authenticator:
             userid = self.ticket_owner(credentials.ticket)
             if userid is None:
                 raise _Refused("permission denied - invalid PVE ticket")
-            self.require_active(userid)
+            self.require_active(userid.removeprefix(_HALF))
+            if userid.startswith(_HALF):
+                raise Unauthorised("No ticket")
         except _Refused as refused:
             generic = self.state.release >= _GENERIC_SINCE
             raise Unauthorised("Authentication failed!" if generic else str(refused)) from None
@@ -119,6 +124,27 @@ class Authenticator:
         now = f"{int(time.time()):08X}"
         plain = f"PVE:{userid}:{now}"
         return f"{plain}::{self._sign(plain)}", f"{now}:{self._sign(f'csrf:{now}:{userid}')}"
+
+    def half_ticket(self, userid: str, asked: Mapping[str, Any] | None) -> tuple[str, str]:
+        """Return what there is for a password alone: good for an answer to what is asked, and nothing else.
+
+        Without ``asked``, it is in the format from before 8.0.
+        """
+        now = f"{int(time.time()):08X}"
+        csrf = f"{now}:{self._sign(f'csrf:{now}:{userid}')}"
+        if asked is None:
+            plain = f"PVE:{_HALF}{userid}:{now}"
+            return f"{plain}::{self._sign(plain)}", csrf
+        told = json.dumps(asked, separators=(",", ":")).replace(":", "%3A")
+        plain = f"PVE:!tfa!{told}:{now}"
+        return f"{plain}::{self._sign(f'{plain}:{userid}')}", csrf
+
+    def is_half_ticket(self, ticket: str, userid: str) -> bool:
+        """Tell whether a challenge is one that this user got."""
+        match = re.match(r"(PVE:!tfa!.+:([0-9A-F]{8}))::(.+)\Z", ticket)
+        if not match or not self._fresh(match[2]):
+            return False
+        return secrets.compare_digest(self._sign(f"{match[1]}:{userid}").encode(), match[3].encode())
 
     def ticket_owner(self, ticket: str) -> str | None:
         """Return whose ticket it is, or None when it is forged, too old, or no ticket at all."""

@@ -39,6 +39,7 @@ class State:
         self.secrets: dict[str, str] = {}
         self.realms: dict[str, Realm] = {}
         self.tfa: dict[str, Json] = {}  # userid -> his second factors, as a row of /access/tfa has them
+        self.factors: dict[str, Json] = {}  # userid -> what proves them, see second_factors.py
         self.options: Json = {}  # of datacenter.cfg, as /cluster/options answers them
         self.nodes: dict[str, Node] = {}
         self.guests: dict[int, Guest] = {}
@@ -70,7 +71,7 @@ class State:
             "pam": Realm("pam", "pam", "Linux PAM standard authentication"),
             "pve": Realm("pve", "pve", "Proxmox VE authentication server"),
         }
-        self.tfa = {}
+        self.tfa, self.factors = {}, {}
         self.options = {"description": "", "mac_prefix": "BC:24:11", "keyboard": "de"}
         names = [self.size.node, *(f"{self.size.node}-{number}" for number in range(2, self.size.nodes + 1))]
         self.nodes = {name: Node(name, f"192.168.40.{number}") for number, name in enumerate(names, 2)}
@@ -190,6 +191,7 @@ class State:
             "secrets": dict(sorted(self.secrets.items())),
             "realms": [as_row(realm) for unused, realm in sorted(self.realms.items())],
             "tfa": [{"userid": userid, **copied(row)} for userid, row in sorted(self.tfa.items())],
+            "factors": copied(self.factors),
             "options": copied(self.options),
             "nodes": [as_row(node) for node in self.nodes.values()],
             "guests": [as_row(guest) for unused, guest in sorted(self.guests.items())],
@@ -212,7 +214,8 @@ class State:
         carry its ``secret`` and a user his ``password``. ``nodes``, ``guests``, ``storages``, ``tasks`` and ``log``
         are lists of what ``objects.py`` describes, ``sdn`` has lists of ``zones``, ``controllers`` and ``vnets``, and
         ``ha`` lists of ``groups`` and ``rules``, as PVE answers them. So are ``tfa``, the rows of /access/tfa, and
-        ``options``, those of the datacenter. For ``firewall`` see ``Firewall.load``.
+        ``options``, those of the datacenter. ``factors`` are the secrets of second factors (``second_factors.py``).
+        For ``firewall`` see ``Firewall.load``.
         """
         if any(kind in data for kind in ("users", "tokens", "groups", "roles", "pools", "acl")):
             self.access = UserConfig.load(data)
@@ -232,6 +235,7 @@ class State:
             self.realms = {row["realm"]: Realm(**row) for row in data["realms"]}
         if "tfa" in data:
             self.tfa = {row.pop("userid"): row for row in copied(data["tfa"])}
+        self.factors = copied(data.get("factors", self.factors))
         self.options = copied(data.get("options", self.options))
         self._load_objects(data)
         if "firewall" in data:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from typing import Any
 
+from .. import second_factors
 from ..errors import ApiError, Failure
 from ..objects import Realm
 from ..permission import normalise
@@ -42,18 +43,46 @@ def create_ticket(call: Call) -> dict[str, Any]:
         split_userid(userid)
     except FormatError:
         raise _refused() from None
-    if not call.authenticator.is_active(userid) or not _proved(call, userid):
+    if not call.authenticator.is_active(userid):
         raise _refused()
-    answer: dict[str, Any] = {"username": userid, "cap": capabilities(call.state, userid)}
     if call.get("path"):
         wanted = split_list(call.get("privs") or "")
-        if not wanted or not call.rights.has_all(userid, normalise(call["path"]), wanted):
+        if not _proved(call, userid) or not wanted:
             raise _refused()
-        return answer
+        if not call.rights.has_all(userid, normalise(call["path"]), wanted):
+            raise _refused()
+        return {"username": userid, "cap": capabilities(call.state, userid)}
+    answer: dict[str, Any] = {"username": userid}
+    answer["ticket"], answer["CSRFPreventionToken"] = _tickets(call, userid, answer)
+    if "NeedTFA" not in answer:
+        answer["cap"] = capabilities(call.state, userid)
     if len(call.state.nodes) > 1 and call.rights.has_all(userid, "/", ["Sys.Audit"]):
         answer["clustername"] = CLUSTER_NAME
-    answer["ticket"], answer["CSRFPreventionToken"] = call.authenticator.new_ticket(userid)
     return answer
+
+
+def _tickets(call: Call, userid: str, answer: dict[str, Any]) -> tuple[str, str]:
+    """Return a ticket and what belongs to it, or a half one, which is noted in the answer."""
+    state, authenticator = call.state, call.authenticator
+    half, otp, password = call.get("tfa-challenge"), call.get("otp"), call["password"]
+    if half is not None:
+        if otp is not None or not authenticator.is_half_ticket(half, userid):
+            raise _refused()
+        if not second_factors.accepts(state, userid, password):
+            raise _refused()
+        return authenticator.new_ticket(userid)
+    if not _proved(call, userid):
+        raise _refused()
+    asked = None if _is_ticket(call, userid) else second_factors.challenge(state, userid)
+    if otp is not None and not _is_ticket(call, userid):
+        if asked is None or not second_factors.accepts(state, userid, otp):
+            raise _refused()
+        asked = None
+    if asked is None:
+        return authenticator.new_ticket(userid)
+    answer["NeedTFA"] = 1
+    newer = call.release >= (8, 0) or call.flag("new-format")
+    return authenticator.half_ticket(userid, asked if newer else None)
 
 
 def _refused() -> ApiError:
@@ -64,9 +93,11 @@ def _proved(call: Call, userid: str) -> bool:
     """Tell whether the password is right; the user's own ticket and any ticket of root@pam pass for one."""
     if call.state.realms.get(userid.rpartition("@")[2]) is None:
         return False
-    return call.authenticator.ticket_owner(call["password"]) in (userid, "root@pam") or call.state.check_password(
-        userid, call["password"]
-    )
+    return _is_ticket(call, userid) or call.state.check_password(userid, call["password"])
+
+
+def _is_ticket(call: Call, userid: str) -> bool:
+    return call.authenticator.ticket_owner(call["password"]) in (userid, "root@pam")
 
 
 def capabilities(state: State, userid: str) -> dict[str, dict[str, int]]:

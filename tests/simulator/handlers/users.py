@@ -140,9 +140,10 @@ def delete_user(call: Call) -> None:
         config.tokens = {key: token for key, token in config.tokens.items() if key[0] != userid}
     call.state.passwords.pop(userid, None)
     call.state.tfa.pop(userid, None)
+    call.state.factors.pop(userid, None)
 
 
-# -- second factors: what is told of them. Log-ins do not ask for any. ---------------------------------------------
+# -- second factors: what is told of them. Log-ins: see second_factors.py. ------------------------------------------
 
 
 def _locks(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,6 +167,8 @@ def unlock_tfa(call: Call) -> int:
     locks = _locks(row)
     for name in locks:
         del row[name]
+    for name in ("failures", "totp-failures"):
+        call.state.factors.get(call["userid"], {}).pop(name, None)
     return int(bool(locks))
 
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
 import pytest
 from ansible_collections.homelab.pve.tests.simulator import ADMIN, ADMIN_PASSWORD, Simulator
+from ansible_collections.homelab.pve.tests.simulator.api import Request
+from ansible_collections.homelab.pve.tests.simulator.second_factors import totp, totp_now
 
 from .conftest import ROOT, Wire
 
@@ -107,3 +114,88 @@ def test_realms(wire: Wire) -> None:
     assert rows["joe@corp"]["realm-type"] == "ldap"
     assert wire.call("DELETE", "/access/domains/corp").status == 200
     assert len(wire.call("GET", "/access/domains").data) == 2
+
+
+# Second factors.
+
+TOTP = "JBSWY3DPEHPK3PXP"
+
+
+def joe(release: str = "9.2", *kinds: str, **factors: Any) -> tuple[Simulator, Any]:
+    """Return a simulator, not started, with a user who has second factors, and what asks it for tickets."""
+    simulator = Simulator(release, auth_delay=0)
+    entries = [{"id": kind, "type": kind, "created": 1, "description": ""} for kind in kinds]
+    simulator.load(
+        {
+            "users": [{"userid": "joe@pve", "password": "joejoejoe"}],
+            "tfa": [{"userid": "joe@pve", "entries": entries}],
+            "factors": {"joe@pve": factors},
+        }
+    )
+
+    def ask(password: str = "joejoejoe", **more: Any) -> tuple[int, Any]:
+        form = urlencode({"username": "joe@pve", "password": password, **more}).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = simulator._server.api.answer(Request("POST", "/api2/json/access/ticket", headers, form))
+        return answer.status, json.loads(answer.body or b"{}").get("data")
+
+    return simulator, ask
+
+
+def status_of(simulator: Simulator, ticket: str) -> tuple[int, str]:
+    answer = simulator._server.api.answer(
+        Request("GET", "/api2/json/version", {"Cookie": f"PVEAuthCookie={quote(ticket, safe='')}"})
+    )
+    return answer.status, answer.reason
+
+
+def test_the_codes_are_those_of_the_standard() -> None:
+    secret = base64.b32encode(b"12345678901234567890").decode()  # RFC 6238, appendix B, the last six digits
+    moments = {59: "287082", 1111111109: "081804", 20000000000: "353130"}
+    assert {at: totp(secret, at // 30) for at in moments} == moments
+
+
+def test_a_code_makes_a_half_ticket_whole_and_works_once() -> None:
+    simulator, ask = joe("9.2", "totp", "recovery", totp=TOTP, recovery=["one", "two"])
+    status, half = ask()
+    assert (status, half["NeedTFA"], "cap" in half) == (200, 1, False)
+    assert half["ticket"].startswith('PVE:!tfa!{"totp"%3Atrue,"recovery"%3A[0,1]}:')
+    assert status_of(simulator, half["ticket"]) == (401, "Authentication failed!")
+    code, challenge = f"totp:{totp_now(TOTP)}", {"tfa-challenge": half["ticket"]}
+    assert ask(code, **challenge, otp=code)[0] == 401
+    status, whole = ask(code, **challenge)
+    assert (status, "NeedTFA" in whole, "cap" in whole) == (200, False, True)
+    assert status_of(simulator, whole["ticket"]) == (200, "OK")
+    assert ask(code, **challenge)[0] == 401
+    assert [ask(f"recovery:{key}", **challenge)[0] for key in ("one", "one", "two")] == [200, 401, 200]
+    # The ticket itself passes for a password, and nobody asks for a code then.
+    assert "NeedTFA" not in ask(whole["ticket"])[1]
+
+
+def test_a_half_ticket_is_good_for_its_user_alone() -> None:
+    unused, ask = joe("9.2", "totp", totp=TOTP)
+    half = ask()[1]["ticket"]
+    assert ask(f"totp:{totp_now(TOTP)}", username="admin@pve", **{"tfa-challenge": half})[0] == 401
+    assert ask(f"totp:{totp_now(TOTP)}", **{"tfa-challenge": half + "x"})[0] == 401
+
+
+@pytest.mark.parametrize(("release", "locked"), [("8.4", True), ("7.4", False)])
+def test_wrong_codes_lock(release: str, locked: bool) -> None:
+    simulator, ask = joe(release, "totp", "recovery", totp=TOTP, recovery=["key"])
+    half = {"tfa-challenge": ask(**{"new-format": 1})[1]["ticket"], "new-format": 1}
+    for unused in range(8):
+        assert ask("totp:wrong", **half)[0] == 401
+    (row,) = simulator.export()["tfa"]
+    assert bool(row.get("totp-locked")) == locked
+    assert ask(f"totp:{totp_now(TOTP)}", **half)[0] == (401 if locked else 200)
+    assert ask("recovery:key", **half)[0] == 200
+    assert "totp-locked" not in simulator.export()["tfa"][0]
+
+
+def test_the_older_format_has_a_half_ticket_of_its_own() -> None:
+    simulator, ask = joe("7.4", "totp", totp=TOTP)
+    half = ask()[1]
+    assert half["NeedTFA"] == 1
+    assert half["ticket"].startswith("PVE:tfa!joe@pve:")
+    assert status_of(simulator, half["ticket"]) == (401, "No ticket")
+    assert ask(**{"new-format": 1})[1]["ticket"].startswith("PVE:!tfa!")
