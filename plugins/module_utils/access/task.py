@@ -78,7 +78,7 @@ class AccessTask:
         return frozenset(user.userid for user in wanted if user.password and self._logs_in(user.userid, user.password))
 
     def _logs_in(self, userid: str, password: str) -> bool:
-        with self.client.with_password(user, password) as other:
+        with self.client.with_password(userid, password) as other:
             try:
                 unused = other.release
             except AuthenticationError:
