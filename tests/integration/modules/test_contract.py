@@ -106,6 +106,29 @@ CASES: dict[str, list[Case]] = {
             {"tokens ann@pve!ci", "secret ann@pve!ci", "acl /vms/100 ann@pve!ci PVEAuditor"},
         ),
     ],
+    "pve_revocation": [
+        Case(
+            "token",
+            {"tokenid": "ann@pve!ci", "secret_file": "~/.ci"},
+            {"tokens ann@pve!ci", "secret ann@pve!ci", "acl /vms/100 ann@pve!ci PVEAuditor"},
+        ),
+        Case(
+            "user",
+            {"userid": "ann@pve"},
+            {
+                *("users ann@pve", "password ann@pve", "tokens ann@pve!ci", "tokens ann@pve!lost"),
+                *("acl /vms/100 ann@pve PVEAuditor", "acl /vms/100 ann@pve!ci PVEAuditor"),
+            },
+        ),
+        Case(
+            "disable",
+            {"userid": "ann@pve", "keep_user": True},
+            {
+                *("users ann@pve", "tokens ann@pve!ci", "tokens ann@pve!lost", "secret ann@pve!ci"),
+                "acl /vms/100 ann@pve!ci PVEAuditor",
+            },
+        ),
+    ],
     "pve_acl": [
         Case(
             "create",
