@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .access.document import Document
 from .access.task import AccessTask
+from .carried import places_of
 from .client.errors import PveError
 from .client.http import Client
 from .client.options import ConnectionOptions, argument_spec
@@ -95,16 +96,19 @@ def run_access(
 ) -> None:
     """Run a module about access: read the document out of its options, reconcile, and exit."""
     module = make_module(options, **rules)
+    places = places_of(module.params)
     wanted = Document()
     try:
         wanted = document(module.params)
         if any(token.return_secret for token in wanted.tokens) and not module.no_log:
             module.fail_json(msg="return_secret: true needs no_log: true on the task; else the secret would be logged.")
         with connect(module) as client:
-            task = AccessTask(client, wanted, time.time())
-            _carry_out(module, client, task, lambda plan: result(module.params, plan, task))
+            task = AccessTask(client, wanted, time.time(), places.place_at)
+            plan = _reconciled(module, task, only_plan=places.only_plan)
+            told = places.told(task.markers(plan), dry_run=_is_dry_run(module))
+            _exit(module, client, plan, {**result(module.params, plan, task), **told})
     except PveError as error:
-        module.fail_json(msg=_naming_tokens(wanted, error))
+        module.fail_json(msg=_naming_tokens(wanted, error), **places.told({}))
 
 
 def run_firewall(
@@ -212,6 +216,36 @@ def run_writer(options: Options, work: Callable[[Params, Connect], Outcome], **r
     module.exit_json(**returned)
 
 
+class LocalTask(Task[T], Protocol[T]):
+    """A task about something on this side. ``secrets`` names what of its result is secret; empty if nothing is."""
+
+    @property
+    def secrets(self) -> str: ...
+
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+    def result(self, plan: Plan) -> Params: ...
+
+
+def run_local(options: Options, task_of: Callable[[Params, Mapping[str, str]], LocalTask[T]], **rules: Any) -> None:
+    """Run a module that brings something on this side into a state; ``task_of`` gets options and environment."""
+    module = make_module(options, **rules)
+    try:
+        task = task_of(module.params, os.environ)
+        if task.secrets and not module.no_log:
+            module.fail_json(msg=f"{task.secrets} would be logged: put no_log: true on the task, or give ticket_cache.")
+        plan = _reconciled(module, task)
+        returned: Options = {"changed": plan.changed, **task.result(plan)}
+    except PveError as error:
+        module.fail_json(msg=str(error))
+    for said in task.warnings:
+        module.warn(said)
+    if module._diff:
+        returned["diff"] = plan.diff()
+    module.exit_json(**returned)
+
+
 class _Files:
     """Texts, as a task: what differs is written."""
 
@@ -257,8 +291,12 @@ def _carry_out(module: AnsibleModule, client: Client, task: Task[T], result: Cal
     _exit(module, client, plan, result(plan))
 
 
-def _reconciled(module: AnsibleModule, task: Task[T]) -> Plan:
-    return reconcile(task.observe, task.plan, task.perform, dry_run=module.check_mode)
+def _reconciled(module: AnsibleModule, task: Task[T], *, only_plan: bool = False) -> Plan:
+    return reconcile(task.observe, task.plan, task.perform, dry_run=only_plan or _is_dry_run(module))
+
+
+def _is_dry_run(module: AnsibleModule) -> bool:
+    return bool(module.check_mode)
 
 
 def _exit(module: AnsibleModule, client: Client, plan: Plan, result: Params) -> None:
