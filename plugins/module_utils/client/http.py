@@ -96,8 +96,9 @@ class Client:
         self._secrets = {secret for secret in secrets if secret}
         self.requests_sent = 0
         self.warnings: list[str] = []
+        # None where no ticket is needed.
         by_ticket = not self._token_header and options.transport != PVESH
-        self._log_in = LogIn(options, clock, self.warnings) if by_ticket else None
+        self.log_in = LogIn(options, clock, self.warnings) if by_ticket else None
         if options.transport != PVESH and not options.validate_certs and not options.fingerprint:
             self.warnings.append(
                 f"The certificate of {options.host} is not checked (validate_certs is false): whoever is in between "
@@ -116,8 +117,8 @@ class Client:
     def close(self) -> None:
         """Close the connection and forget the ticket. The client can be used again; it then starts anew."""
         self._transport.close()
-        if self._log_in:
-            self._log_in = self._log_in.anew()
+        if self.log_in:
+            self.log_in = self.log_in.anew()
 
     @property
     def options(self) -> ConnectionOptions:
@@ -197,7 +198,7 @@ class Client:
     def clone(self) -> Client:
         """Return a new client with the same options, credentials and log-in, for use in another thread."""
         clone = self._like_this(self._options)
-        clone._log_in, clone._version = self._log_in, self._version
+        clone.log_in, clone._version = self.log_in, self._version
         clone._secrets |= self._secrets
         return clone
 
@@ -206,11 +207,11 @@ class Client:
 
     def _repeat(self, method: str, path: str, params: Params) -> Answer:
         """Exchange one request for an answer, with credentials."""
-        ticket = self._ticket()
+        ticket = self.ticket()
         answer = self._exchange(method, path, params, self._credentials(method, ticket), repeatable=method == "GET")
-        if ticket and self._log_in and answer.status == _UNAUTHORISED and self._log_in.over(ticket):
+        if ticket and self.log_in and answer.status == _UNAUTHORISED and self.log_in.over(ticket):
             # Whoever is refused has changed nothing.
-            headers = self._credentials(method, self._ticket())
+            headers = self._credentials(method, self.ticket())
             answer = self._exchange(method, path, params, headers, repeatable=method == "GET")
         return answer
 
@@ -238,8 +239,8 @@ class Client:
         if answer.status != _OK:
             reason, body = self._hidden(answer.reason), self._hidden(answer.body.decode("utf-8", errors="replace"))
             error = error_from_answer(method, path, answer.status, reason, body.encode())
-            if self._log_in and isinstance(error, AuthenticationError):
-                self._log_in.explain(error)
+            if self.log_in and isinstance(error, AuthenticationError):
+                self.log_in.explain(error)
             raise error
         try:
             return json.loads(answer.body)["data"]
@@ -262,11 +263,11 @@ class Client:
                 text = text.replace(written, "********")
         return text
 
-    def _ticket(self) -> Ticket | None:
-        """Return the ticket to ask with; logs in first where that takes it."""
-        if self._log_in is None:
+    def ticket(self) -> Ticket | None:
+        """Return the ticket to ask with, None with a token; logs in first where that takes it. Raises PveError."""
+        if self.log_in is None:
             return None
-        ticket = self._log_in.ticket(self._ask_for_ticket)
+        ticket = self.log_in.ticket(self._ask_for_ticket)
         self._secrets |= {ticket.text, ticket.csrf}
         return ticket
 

@@ -98,6 +98,14 @@ def argument_spec() -> dict[str, dict[str, Any]]:
     return spec
 
 
+def ticket_folder(params: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """Return the folder that keeps tickets, whatever host and user they are for. Raises OptionError."""
+    folder = _Given.gather(params, environ).get("ticket_cache")
+    if folder is None:
+        raise OptionError("No ticket_cache is given.", "Name the folder that keeps the tickets (PVE_TICKET_CACHE).")
+    return str(folder)
+
+
 @dataclass(frozen=True)
 class ConnectionOptions:
     """Where PVE is, how it proves itself and who asks: checked, complete, and printable without a secret.

@@ -105,6 +105,20 @@ class LogIn:
         """Whether PVE was asked for the ticket in use; else another process had done that."""
         return self._made
 
+    @property
+    def path(self) -> str | None:
+        """The file that keeps the ticket; None if nothing does."""
+        return self._cache.path if self._cache else None
+
+    def kept(self) -> Ticket | None:
+        """Return the ticket that is kept, if it does not have to be renewed; nobody is asked."""
+        found = self._usable(self._cache.read()) if self._cache else None
+        return found if found and self._age(found) <= RENEW_AFTER else None
+
+    def end(self, ticket: Ticket) -> float:
+        """Return when a ticket ends, in seconds since the epoch."""
+        return self._wall() - self._age(ticket) + LIFETIME
+
     def ticket(self, ask: Ask) -> Ticket:
         """Return a ticket that is good now; logs in, or renews it, if that takes it. Raises PveError."""
         with self._mutex:

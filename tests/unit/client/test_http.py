@@ -508,7 +508,7 @@ def test_a_ticket_is_not_shown_either(
     server.script = [Reply(403, "no", b"")]
     with pytest.raises(PermissionDenied) as caught:
         password_client.send("POST", "/access/users", {})
-    text = caplog.text + everything_said(caught.value) + repr(password_client._log_in)
+    text = caplog.text + everything_said(caught.value) + repr(password_client.log_in)
     assert TICKET not in text
     assert "65A0" not in text
 
