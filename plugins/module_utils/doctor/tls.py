@@ -102,10 +102,8 @@ class Handshakes:
         """Look what the port speaks, and take the certificate."""
         try:
             self.shown = self._take()
-        except ssl.SSLError as error:
-            return self._no_tls(error)
         except (OSError, http.client.HTTPException) as error:
-            return self._cut(error)
+            return self._no_tls(error)
         version = self.shown.version
         return passed(f"{version}, certificate {self.shown.fingerprint} of {self.shown.of('issuer')}.")
 
@@ -145,17 +143,17 @@ class Handshakes:
             fields = {}
         return Shown(fingerprint_of(raw), fields, version)
 
-    def _no_tls(self, error: ssl.SSLError) -> Check:
+    def _no_tls(self, error: BaseException) -> Check:
         where = self.options.address
         said = str(getattr(error, "reason", "") or "").replace("_", " ").lower()
-        if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-            return self._cut(error)
         spoken = self._spoken()
         if spoken.startswith("HTTP/"):
             mend = f"Check the port: PVE speaks HTTPS on 8006. {where} is some other server, or a proxy in front of it."
             return failed("plain_http", f"{where} answers plain HTTP ({spoken}).", mend)
         if spoken:
             return failed("not_tls", f"{where} says {spoken!r}.", "Check host and port: PVE speaks HTTPS on 8006.")
+        if not isinstance(error, ssl.SSLError) or isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+            return self._cut(error)
         if any(word in said for word in ("version", "protocol", "cipher", "alert handshake")):
             mend = (
                 "TLS 1.2 or later is needed on both sides: look at CIPHERS and DISABLE_TLS_* in /etc/default/pveproxy."
