@@ -169,11 +169,7 @@ class Births:
 
     def _works(self, tokenid: str, secret: str) -> bool:
         with self.client.with_token(tokenid, secret) as other:
-            try:
-                other.get("/version")
-            except AuthenticationError:
-                return False
-        return True
+            return works(other)
 
     # -- performing -----------------------------------------------------------------------------------------------
 
@@ -308,6 +304,15 @@ class Births:
             if spec.tokenid not in self.markers:
                 place.clear_marker()
             raise PveError(f"{error.message} Token {spec.tokenid} was taken back.", error.hint) from None
+
+
+def works(client: Client) -> bool:
+    """Tell whether PVE lets a client in: one request."""
+    try:
+        client.get("/version")
+    except AuthenticationError:
+        return False
+    return True
 
 
 def _had_no_effect(error: PveError) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..client.errors import OptionError
 from ..wording import DAY, ago, day, moment
-from .expiry import parse_expiry
+from .expiry import Expiry, parse_expiry
 from .model import AccessState, Principal, Token, owner_of
 
 # How long a token that stands in lasts at the most. A rotation that was given up leaves nothing that works for ever.
@@ -128,7 +128,7 @@ def stands_in_for(token: Token) -> tuple[str, float] | None:
 
 def end_of(original: int, now: float) -> int:
     """Return when a token ends that is to stand in for one that ends at ``original``, 0 for never."""
-    own = int(now) + LASTS
+    own = Expiry(span=LASTS).at(now)
     return min(own, original) if original > now else own
 
 
@@ -153,7 +153,7 @@ def rotations(state: AccessState, now: float) -> dict[str, str]:
     for token in state.tokens.values():
         told = stands_in_for(token)
         original = state.tokens.get(told[0]) if told else None
-        if original is None or original.privsep != token.privsep or not 0 < token.expire <= now + LASTS:
+        if original is None or original.privsep != token.privsep or not 0 < token.expire <= end_of(0, now):
             continue
         if _entries(state, token.tokenid) <= _entries(state, original.tokenid):
             found[token.tokenid] = original.tokenid

@@ -129,6 +129,13 @@ CASES: dict[str, list[Case]] = {
             },
         ),
     ],
+    "pve_rotation": [
+        Case(
+            "begin",
+            {"token": "ann@pve!ci", "secret_file": "~/.ci", "step": "begin"},
+            {"tokens ann@pve!ci-2", "secret ann@pve!ci-2", "acl /vms/100 ann@pve!ci-2 PVEAuditor"},
+        ),
+    ],
     "pve_acl": [
         Case(
             "create",
