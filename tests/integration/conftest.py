@@ -18,7 +18,8 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("ansible")
 
 from ansible_collections.homelab.pve.tests.faults.runner import Runner
-from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
+from ansible_collections.homelab.pve.tests.pvesh import transport
+from ansible_collections.homelab.pve.tests.simulator import Simulator
 from ansible_collections.homelab.pve.tests.warm import start as warm
 
 TREE = Path(__file__).resolve().parents[2] / ".nox" / "tree"
@@ -42,14 +43,8 @@ def simulator(running_simulator: Simulator) -> Simulator:
 
 
 def connection(simulator: Simulator) -> Json:
-    """The connection options of root's own token."""
-    return {
-        "host": simulator.host,
-        "port": simulator.port,
-        "ca_path": simulator.ca_file,
-        "token_id": ROOT_TOKEN,
-        "token_secret": ROOT_SECRET,
-    }
+    """The connection options of root's own token, or of root on the host itself where tests go by pvesh."""
+    return transport.connection(simulator)
 
 
 @dataclass(frozen=True)
@@ -81,6 +76,8 @@ class Ansible:
     def __init__(self, home: Path) -> None:
         self.home = home
         (home / "ansible.cfg").touch()
+        if transport.PVESH:
+            transport.standin()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PVE_", "ANSIBLE_", "XDG_"))}
         self.env = {
             **kept,

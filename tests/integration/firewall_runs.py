@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
@@ -12,7 +13,8 @@ from ansible_collections.homelab.pve.plugins.module_utils.firewall.observe impor
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.task import FirewallTask
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.wanted import Document
 from ansible_collections.homelab.pve.plugins.module_utils.reconcile import Change, Plan, reconcile
-from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
+from ansible_collections.homelab.pve.tests.pvesh import transport
+from ansible_collections.homelab.pve.tests.simulator import Simulator
 
 Json = dict[str, Any]
 NODE = "ugreen"
@@ -21,14 +23,8 @@ ADMIN = "192.168.40.82"
 
 
 def options_for(simulator: Simulator, port: int | None = None) -> ConnectionOptions:
-    """Return how to reach a simulator with root's own token, by another port where it has one."""
-    return ConnectionOptions(
-        simulator.host,
-        port or simulator.port,
-        token_id=ROOT_TOKEN,
-        token_secret=ROOT_SECRET,
-        ca_path=simulator.ca_file,
-    )
+    """Return how to reach a simulator with root's own rights, by another port where it has one."""
+    return replace(transport.options(simulator), port=port or simulator.port)
 
 
 def a_document(

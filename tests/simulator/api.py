@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 from .auth import Authenticator, Credentials
 from .errors import ApiError, Failure, Forbidden, NotSimulated, ParameterError, Unauthorised, Unreachable
 from .handlers import Call, load_all
-from .permission import enforce
+from .permission import ROOT, enforce
 from .schema import Endpoint, tree
 from .state import State
 from .verify import verify
@@ -132,11 +132,22 @@ class Api:
             if not given.get("node"):
                 raise ParameterError({"node": "proxy parameter 'node' does not exists"})
             self._reach(str(given["node"]))
+        return self._perform(endpoint, given, call.subject)
+
+    def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]] | None:
+        """Return what a path means, with the parameters in it: see ``Tree.find``."""
+        return self._tree.find(method, path)
+
+    def as_root(self, endpoint: Endpoint, given: Mapping[str, Any]) -> bytes:
+        """Answer a call of root@pam on the host itself, whom nobody asks who he is or what he may. Raises ApiError."""
+        return self._perform(endpoint, given, ROOT)
+
+    def _perform(self, endpoint: Endpoint, given: Mapping[str, Any], subject: str | None) -> bytes:
         parameters = verify(endpoint, given, self.state.release)
         handler = self._handlers.get((endpoint.method, endpoint.path))
         if handler is None:
             raise NotSimulated(endpoint.method, endpoint.path)
-        done = Call(self.state, self.authenticator, call.subject, parameters)
+        done = Call(self.state, self.authenticator, subject, parameters)
         return encode(handler(done), done.extra)
 
     def _authenticate(self, request: Request, path: str) -> str | None:
