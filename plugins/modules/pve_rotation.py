@@ -79,28 +79,38 @@ seealso:
 
 EXAMPLES = r"""
 ---
-- name: Have a token stand in, where the secret is older than 60 days
+- name: Make a user for a pipeline
+  homelab.pve.pve_user:
+    userid: ci-reader@pve
+
+- name: Make a token for it, months ago
+  homelab.pve.pve_token:
+    tokenid: ci-reader@pve!pipeline
+    secret_file: ~/.proxmox-ci-reader
+
+- name: Have another token stand in for it, where its secret is due
   homelab.pve.pve_rotation:
     token: ci-reader@pve!pipeline
     secret_file: ~/.proxmox-ci-reader
-    rotate:
-      older_than: 60d
+    rotate: always
     step: begin
-  register: rotation
 
-- name: Renew the secret, once the pipeline uses the other one
+# Here the pipeline goes over to ci-reader@pve!pipeline-2 and the secret in ~/.proxmox-ci-reader.interim.
+
+- name: Renew the secret
   homelab.pve.pve_rotation:
     token: ci-reader@pve!pipeline
     secret_file: ~/.proxmox-ci-reader
+    expire: 90d
     step: renew
-  when: "'renew' in rotation.steps"
 
-- name: Take the other token away, once the pipeline uses the new secret
+# Here the pipeline goes back to ci-reader@pve!pipeline, and reads the secret anew.
+
+- name: Take the other token away
   homelab.pve.pve_rotation:
     token: ci-reader@pve!pipeline
     secret_file: ~/.proxmox-ci-reader
     step: end
-  when: "'end' in rotation.steps"
 """
 
 RETURN = r"""
@@ -158,11 +168,6 @@ in_progress:
   returned: success
   type: bool
   sample: true
-resumed:
-  description: Whether it was an earlier run that began it.
-  returned: success
-  type: bool
-  sample: false
 steps:
   description:
     - What is left to do, in this order. V(interim) and V(final) are for whatever uses the token, which has to go

@@ -161,6 +161,10 @@ class Rotation:
         made = {BEGIN: self._plan_begin, RENEW: self._plan_renew, END: self._plan_end}[self.step](seen)
         return replace(made, result=self._result(seen, made))
 
+    def _is_missing(self, view: View) -> bool:
+        """Tell whether there is no such token, and no run has deleted it to make it anew."""
+        return self.spec.tokenid not in view.state.tokens and self.spec.tokenid not in view.markers
+
     def _planned(self, view: View, spec: TokenSpec) -> Plan:
         """Return the plan that renews the secret, or finishes what an interrupted run began."""
         self._renewal.wanted = Document(tokens=(spec,))
@@ -171,10 +175,8 @@ class Rotation:
         if seen.begun:
             # What is renewed needs nobody to stand in for it any more.
             return self._plan_stand_in(seen) if seen.stand_in and not seen.renewed else Plan()
-        if tokenid not in view.state.tokens and tokenid not in view.markers:
-            raise OptionError(
-                f"There is no token {tokenid} to be rotated.", "Make it with pve_token or pve_access, then rotate it."
-            )
+        if self._is_missing(view):
+            return Plan(assumed=(f"token {tokenid}",))
         left_over = stands_in_for(view.state.tokens.get(seen.stand_in, Token(""))) is not None
         spec = replace(self.spec, rotate=ALWAYS) if left_over else self.spec
         # As whoever will ask for it: with a stand-in, that is not the token itself.
@@ -226,6 +228,8 @@ class Rotation:
         return self._others.plan(self._others.look_at_secrets(view))
 
     def _plan_renew(self, seen: Seen) -> Plan:
+        if not seen.begun and self._is_missing(seen.view):
+            return Plan(assumed=(self._beginning,))
         if not seen.begun:
             planned = self._planned(self._as_stand_in(seen), self.spec)
             return Plan(planned.changes, planned.warnings, (*planned.assumed, self._beginning))
@@ -276,7 +280,6 @@ class Rotation:
             "token": self.spec.tokenid,
             "secret_file": self.place.path,
             "in_progress": begun and self.step != END,
-            "resumed": seen.begun and self.step == BEGIN,
             "steps": left,
             "interim": {"token": seen.stand_in, "secret_file": self.other_place.path}
             if seen.stand_in and begun

@@ -110,8 +110,11 @@ def ends_within(rotate: Rotate, expire: int, now: float) -> bool:
 
 
 def comment_of(original: str, since: float) -> str:
-    """Return the comment of the token that stands in for another, in which audits and later runs read what it is."""
-    return _COMMENT.format(name=original.rpartition("!")[2], since=moment(since))
+    """Return the comment of the token that stands in for another, in which audits and later runs read what it is.
+
+    It tells the full hour, so that a dry run and the run that follows it agree.
+    """
+    return _COMMENT.format(name=original.rpartition("!")[2], since=moment(since - since % 3600))
 
 
 def stands_in_for(token: Token) -> tuple[str, float] | None:
