@@ -84,7 +84,12 @@ class LoginTask:
         """Return what the module does. Raises PveError where the log-in failed."""
         if self._failure:
             raise self._failure
-        result: dict[str, Any] = {"user": self._options.user, "path": self._log_in.path, "expires": None, **plan.result}
+        result: dict[str, Any] = {
+            "user": self._options.user,
+            "ticket_file": self._log_in.path,
+            "expires": None,
+            **plan.result,
+        }
         kept = self._options.ticket_cache is not None
         if self._performed:
             ticket = self._client.ticket()

@@ -284,6 +284,8 @@ class LogIn:
                 "A TOTP code works once, and for about 30 seconds: take the next one, and compare the clocks of PVE "
                 "and of the device that shows the codes. "
             )
+            if self._cache is None:
+                hint += "More than one task takes ticket_cache, too. "
         elif kind == "recovery":
             hint += "Each recovery key works once. "
         return hint + (
