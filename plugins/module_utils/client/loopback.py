@@ -20,6 +20,7 @@ HOST = "127.0.0.1"
 # The certificates that pveproxy shows: the first one of them that is there.
 OWN = ("/etc/pve/local/pveproxy-ssl.pem", "/etc/pve/local/pve-ssl.pem")
 _CONNECT_SECONDS = 10
+_OK = 200
 
 
 class LoopbackTransport:
@@ -49,20 +50,24 @@ class LoopbackTransport:
             # The connection is made and proved already; this only speaks on it.
             connection = http.client.HTTPConnection(HOST, self._options.port)
             connection.sock = stream
-            failure: TransportError | None = None
+            late = False
             try:
                 connection.request(method, target, body or None, told)
                 response = connection.getresponse()
-                return Answer(response.status, phrase(response.reason), response.read())
+                answer = Answer(response.status, phrase(response.reason), response.read())
+                # PVE has something to say with every success; a head that is cut looks whole.
+                failed = answer.status == _OK and not answer.body
             except (OSError, http.client.HTTPException) as error:
-                failure = TransportError(
-                    f"The connection to {self._options.address} was cut before the answer was complete.",
-                    "If this repeats, look at `journalctl -u pveproxy` on the host.",
-                    sent=True,
-                    timed_out=isinstance(error, TimeoutError),
-                )
+                failed, late = True, isinstance(error, socket.timeout)
+        if failed:
             # Raised out here: inside the except block it would carry the request, headers and all, as its context.
-            raise failure
+            raise TransportError(
+                f"The connection to {self._options.address} was cut before the answer was complete.",
+                "If this repeats, look at `journalctl -u pveproxy` on the host.",
+                sent=True,
+                timed_out=late,
+            )
+        return answer
 
     def close(self) -> None:
         """Nothing is kept open."""

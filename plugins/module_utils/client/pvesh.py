@@ -25,8 +25,8 @@ FOLDER = "/etc/pve"
 # and a target-endpoint a whole token.
 SECRETS = frozenset(
     {
-        *("challenge", "cipassword", "client-key", "confirmation-password", "data", "eab-hmac-key", "encryption-key"),
-        *("header", "input-data", "key", "keyring", "keys", "otp", "password", "response", "secret"),
+        *("challenge", "cipassword", "client-key", "code", "confirmation-password", "data", "eab-hmac-key"),
+        *("encryption-key", "header", "input-data", "key", "keyring", "keys", "otp", "password", "response", "secret"),
         *("target-endpoint", "tfa", "tfa-challenge", "ticket", "token", "totp", "value", "vncticket"),
     }
 )
