@@ -76,8 +76,8 @@ DIAGNOSES: Mapping[str, str] = {
     "node_down": "A node is down.",
     # Rights.
     "no_access": "NoAccess blocks it.",
-    "token_without_acl": "The token has privilege separation and no ACL entry of its own.",
-    "user_without_acl": "The token has its ACL entry, and its user has none.",
+    "token_without_acl": "The token has privilege separation and no ACL entry of its own there.",
+    "user_without_acl": "The token has its ACL entry, and its user has none there.",
     "no_rights": "The token logs in, and may see nothing.",
     # The question.
     "type_refused": "PVE has no such type of resources.",

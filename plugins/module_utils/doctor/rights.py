@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl
 
 from ..access import paths
@@ -25,6 +25,16 @@ _PREFIX = re.compile(r"\A(?:https?://[^/]+)?(?:/?api2/[a-z]+)?(?=/|\Z)", re.IGNO
 _RESOURCES = "/cluster/resources"
 _NODE = re.compile(r"/nodes/([^/]+)")
 _MOST = 6
+# The privilege that shows what stands below the parts of the tree; everything shows something at its root.
+_SHOWS = {
+    "access": "Sys.Audit",
+    "mapping": "Mapping.Audit",
+    "nodes": "Sys.Audit",
+    "pool": "Pool.Audit",
+    "sdn": "SDN.Audit",
+    "storage": "Datastore.Audit",
+    "vms": "VM.Audit",
+}
 
 Tree = Mapping[str, Privileges]
 
@@ -76,14 +86,19 @@ def judge_path(client: Client, text: str, identity: str) -> Check:
 
 def _acl_path(client: Client, path: str, identity: str) -> Check:
     held = _held(client, path)
-    reading = sorted(name for name in held if name.endswith(".Audit"))
-    if reading:
+    if reading(path, held):
         return passed(f"{identity} holds {some_of(sorted(held), _MOST)} on {path}.")
     holds = f"only {some_of(sorted(held), _MOST)}" if held else "nothing"
     hidden = (
         " A deeper entry replaces what comes from above, and NoAccess takes everything." if held or path != "/" else ""
     )
     return failed("right_missing", f"{identity} holds {holds} on {path}.{hidden}", mends.give(identity, path))
+
+
+def reading(path: str, held: Iterable[str]) -> list[str]:
+    """Return the privileges that show something at an ACL path."""
+    fitting = _SHOWS.get(path[1:].partition("/")[0])
+    return sorted(name for name in held if name == fitting or (fitting is None and name.endswith(".Audit")))
 
 
 def _held(client: Client, path: str) -> Privileges:

@@ -109,12 +109,8 @@ class Handshakes:
 
     def connect(self, context: ssl.SSLContext) -> ssl.SSLSocket:
         """Return a connection after its handshake."""
-        plain = self.dial()
-        try:
-            return context.wrap_socket(plain, server_hostname=self.options.host)
-        except BaseException:
-            plain.close()
-            raise
+        # A socket whose handshake fails is closed by it.
+        return context.wrap_socket(self.dial(), server_hostname=self.options.host)
 
     def dial(self) -> socket.socket:
         """Return a connection on which nothing was said yet, but to the proxy."""

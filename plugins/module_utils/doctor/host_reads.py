@@ -1,0 +1,248 @@
+"""The doctor on the host's side: what is read there, with pvesh on a node or with an admin's token over HTTPS.
+
+Nothing is changed. What cannot be read is told as a check that was skipped.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable
+
+from ..access import paths
+from ..access.document import Document
+from ..access.model import AccessState
+from ..access.observe import observe
+from ..access.releases import NEWEST, OLDEST
+from ..client.errors import ApiError, PveError
+from ..client.http import Client
+from ..firewall.guard import Host, Situation
+from ..firewall.observe import View
+from ..firewall.scope import DATACENTER, NODE, Scope
+from ..least.answer import Wanted, answer
+from ..policy.observe import read_ruleset
+from ..policy.sources import Recorder
+from . import host_side
+from .login import failed_call
+from .packet_filter import Filter
+from .reach import API_PORT
+from .report import HOST, PASSED, Check, Report, Steps, skipped
+
+_SERVICES = ("pve-cluster", "pvedaemon", "pveproxy")
+_DEFAULTS = "/etc/default/pveproxy"
+_SECONDS = 20
+_SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_QUERY = re.compile(r"\A(?:GET )?(?:https?://[^/]+)?(?:/?api2/[a-z]+)?(/[^?]*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class HostQuestion:
+    """What is asked of the host's side.
+
+    ``subject`` is the token id or user id that does not get in, empty if it is not known; ``clients`` are addresses
+    that it comes from. ``on_node`` tells whether this runs on the node itself, where more can be looked at.
+    """
+
+    subject: str = ""
+    clients: tuple[str, ...] = ()
+    port: int = API_PORT
+    path: str | None = None
+    application: str | None = None
+    on_node: bool = False
+
+
+def examine_host(client: Client, question: HostQuestion, *, clock: Callable[[], float] = time.time) -> Report:
+    """Take all steps. Raises nothing for what it is there to find."""
+    steps = Steps(HOST)
+    if question.on_node:
+        _look_at_node(steps, question)
+    looked = _Asked(client, question, clock())
+    steps.take("quorum", looked.quorum)
+    steps.take("firewall", looked.firewall)
+    if question.on_node:
+        configured = steps.passed("firewall")
+        steps.take("packet_filter", lambda: _packet_filter(question, configured=configured))
+    steps.take("user", lambda: looked.of_state(host_side.judge_user))
+    steps.take("token", lambda: looked.of_state(host_side.judge_token), needs=["user"])
+    steps.take("acl", looked.acl, needs=["user"])
+    steps.take("secret", lambda: skipped("PVE shows it to nobody: whether it is right, only a log-in tells."))
+    return Report(tuple(steps.checks))
+
+
+# -- over the API ------------------------------------------------------------------------------------------------------
+
+
+class _Asked:
+    """What the API tells an admin, asked when it is needed, and once."""
+
+    def __init__(self, client: Client, question: HostQuestion, now: float) -> None:
+        self.client = client
+        self.question = question
+        self.now = now
+        self._status: Sequence[Mapping[str, Any]] | None = None
+        self._state: AccessState | Check | None = None
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        if self._status is None:
+            self._status = self.client.get("/cluster/status")
+        return self._status
+
+    def quorum(self) -> Check:
+        try:
+            return host_side.judge_quorum(self._rows())
+        except ApiError as error:
+            return host_side.unseen(error)
+        except PveError as error:
+            return failed_call(error)
+
+    def firewall(self) -> Check:
+        if not self.question.clients:
+            return skipped("It is not known where the client comes from: give client_addresses.")
+        try:
+            local = next((row for row in self._rows() if row.get("local")), {})
+            node, address = str(local.get("name", "")), str(local.get("ip", ""))
+            recorder = Recorder(self.client.read_only())
+            view = View(recorder)
+            situation = Situation(
+                read_ruleset(recorder, view, DATACENTER), read_ruleset(recorder, view, Scope(NODE, node))
+            )
+            host = _host(node, address, view.try_to_read(f"/nodes/{node}/network") or [])
+        except ApiError as error:
+            return host_side.unseen(error)
+        except PveError as error:
+            return failed_call(error)
+        return host_side.judge_firewall(host, situation, self.question.clients, self.question.port)
+
+    def state(self) -> AccessState | Check:
+        """Return users, tokens, ACL and the rest, or why they cannot be seen."""
+        if self._state is None:
+            try:
+                view = observe(self.client, Document(), self.now)
+            except ApiError as error:
+                self._state = host_side.unseen(error)
+            except PveError as error:
+                self._state = failed_call(error)
+            else:
+                whole = {"users", "groups", "acl"} <= view.complete
+                hidden = f"{self.client.identity} may not see all users and ACL entries: give it PVEAuditor on /."
+                self._state = view.state if whole else skipped(hidden)
+        return self._state
+
+    def of_state(self, judge: Callable[[AccessState, str, float], Check]) -> Check:
+        if not self.question.subject:
+            return skipped("It is not known who asks: no whole token id or user id is given.")
+        found = self.state()
+        return found if isinstance(found, Check) else judge(found, self.question.subject, self.now)
+
+    def acl(self) -> Check:
+        try:
+            wanted = self._wanted()
+        except PveError as error:
+            return failed_call(error)
+        return self.of_state(lambda state, subject, unused: host_side.judge_acl(state, subject, wanted))
+
+    def _wanted(self) -> list[tuple[str, str]]:
+        """Return the ACL paths and privileges that the path and the application take."""
+        release = max(OLDEST, min(self.client.release, NEWEST))
+        found: list[tuple[str, str]] = []
+        asked: list[Wanted] = []
+        if self.question.path:
+            match = _QUERY.match(self.question.path.strip())
+            path = paths.normalise(match[1]) if match else None
+            if path and paths.is_valid(path, release):
+                found.append((path, ""))
+            elif path:
+                asked.append(Wanted(endpoints=(f"GET {path}",)))
+        if self.question.application:
+            asked.append(Wanted(self.question.application))
+        for one in asked:
+            found += [(row["path"], row["privilege"]) for row in answer(one, release)["privileges"]]
+        return found
+
+
+def _host(node: str, address: str, networks: Sequence[Mapping[str, Any]]) -> Host:
+    """Return the node with its addresses and the network that PVE takes for the local one, as far as they are shown."""
+    cidrs = [str(row[key]) for row in networks for key in ("cidr", "cidr6") if row.get(key)]
+    mine = [ipaddress.ip_interface(cidr) for cidr in cidrs if cidr.partition("/")[0] == address]
+    local = str(mine[0].network) if mine else None
+    return Host(node, tuple(cidrs) or ((address,) if address else ()), local)
+
+
+# -- on the node -------------------------------------------------------------------------------------------------------
+
+
+def _look_at_node(steps: Steps, question: HostQuestion) -> None:
+    tables = [_read(name) for name in ("/proc/net/tcp", "/proc/net/tcp6")]
+    found = host_side.listeners(*(table for table in tables if table))
+    steps.take("listening", lambda: host_side.judge_listening(found, question.port))
+    for name in _SERVICES:
+        steps.take(name, partial(_service, name))
+    defaults = _read(_DEFAULTS) or ""
+    steps.take("allowed", lambda: _allowed(defaults, question.clients))
+
+
+def _service(name: str) -> Check:
+    said = _say("systemctl", "is-active", name)
+    return skipped("There is no systemctl here.") if said is None else host_side.judge_service(name, said)
+
+
+def _allowed(defaults: str, clients: Sequence[str]) -> Check:
+    if not clients:
+        return skipped("It is not known where the client comes from: give client_addresses.")
+    return host_side.judge_allowed(defaults, clients)
+
+
+def _packet_filter(question: HostQuestion, *, configured: bool) -> Check:
+    if not question.clients:
+        return skipped("It is not known where the client comes from: give client_addresses.")
+    sets = _say("ipset", "save") or ""
+    saved = {4: _say("iptables-save"), 6: _say("ip6tables-save")}
+    filters = {version: Filter.of(text, sets) for version, text in saved.items() if text is not None}
+    others = _other_tables(_say("nft", "list", "ruleset") or "")
+    if not filters and not others:
+        return skipped("Neither iptables-save nor nft can be run here.")
+    found = host_side.judge_filters(filters, question.clients, question.port, configured=configured)
+    if found.status == PASSED and others:
+        return skipped(f"iptables lets them in. nftables has rules that are not read: nft list table {others[0]}")
+    return found
+
+
+def _other_tables(ruleset: str) -> list[str]:
+    """Return the tables that iptables does not show and that look at what comes in."""
+    found = []
+    for part in re.split(r"^(?=table )", ruleset, flags=re.MULTILINE):
+        name = re.match(r"table (\w+ \S+) \{", part)
+        if name and "hook input" in part and not re.match(r"ip6? (filter|raw|mangle|nat|security)\Z", name[1]):
+            found.append(name[1])
+    return found
+
+
+def _read(name: str) -> str | None:
+    try:
+        with open(name, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return None
+
+
+def _say(*command: str) -> str | None:
+    """Return what a command prints, None where it cannot be run."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": f"{os.environ.get('PATH', '')}:{_SYSTEM}", "LC_ALL": "C"},
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", errors="replace")

@@ -1,0 +1,344 @@
+"""What the host's side tells: judgements over what was read there, and what an admin's token sees of a cluster."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiohttp")
+
+from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError
+from ansible_collections.homelab.pve.plugins.module_utils.doctor import host_reads, host_side
+from ansible_collections.homelab.pve.plugins.module_utils.doctor.consult import consult
+from ansible_collections.homelab.pve.plugins.module_utils.doctor.packet_filter import Filter, Knock
+from ansible_collections.homelab.pve.plugins.module_utils.doctor.report import DIAGNOSES, Report, failed, passed
+from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN
+from ansible_collections.homelab.pve.tests.unit.doctor.worlds import PAST, SECRET, TOKEN, USER, Cluster, Json
+
+BOTH = pytest.mark.parametrize("release", ["7.4", "9.2"])
+READER = ("/", "PVEAuditor", "both")
+CLIENT = "192.168.40.82"
+
+
+def ask(cluster: Cluster, **given: Any) -> Json:
+    """Ask both sides, the host's by an admin's token over HTTPS."""
+    admin = {"admin_token_id": ROOT_TOKEN, "admin_token_secret": ROOT_SECRET}
+    told = cluster.options(**{**admin, **{name: value for name, value in given.items() if name in admin}})
+    more = {name: value for name, value in given.items() if name not in admin}
+    result, failure = consult({**told, **more}, {})
+    assert bool(failure) == bool(result["diagnoses"])
+    assert SECRET not in str(result)
+    assert ROOT_SECRET not in str(result)
+    return result
+
+
+def statuses(result: Json) -> dict[str, str]:
+    return {check["name"]: check["status"] for check in result["checks"] if check["side"] == "host"}
+
+
+@BOTH
+def test_nothing_is_wrong(clusters: Any, release: str) -> None:
+    result = ask(clusters(release).reader(READER))
+    assert result["healthy"]
+    names = ("quorum", "firewall", "user", "token", "acl")
+    assert statuses(result) == {**dict.fromkeys(names, "passed"), "secret": "skipped"}
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("expected", "user", "token"),
+    [
+        ("user_unknown", {"userid": "other@pve"}, {"tokenid": "other@pve!token"}),
+        ("user_disabled", {"enable": 0}, {}),
+        ("user_expired", {"expire": PAST}, {}),
+        ("token_unknown", {}, {"tokenid": f"{USER}!other"}),
+        ("token_expired", {}, {"expire": PAST}),
+    ],
+)
+def test_why_a_token_is_refused(clusters: Any, release: str, expected: str, user: Json, token: Json) -> None:
+    """The cause comes before what is seen of it from the client's side."""
+    result = ask(clusters(release).reader(READER, user=user, token=token))
+    assert result["diagnoses"] == ([expected] if release == "7.4" else [expected, "token_refused"])
+
+
+def test_a_secret_that_is_wrong_is_what_is_left(cluster: Cluster) -> None:
+    """Nobody can see it; user and token being fine, it is what remains."""
+    result = ask(cluster.reader(READER, token={"secret": "11111111-1111-4222-8333-abcdefabcdef"}))
+    assert result["diagnoses"] == ["token_refused"]
+    assert statuses(result)["token"] == "passed"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("acl", "token", "path", "expected"),
+    [
+        ([], {}, None, ["token_without_acl", "no_rights"]),
+        ([("/", "PVEAuditor", "user")], {}, None, ["token_without_acl", "no_rights"]),
+        ([("/", "PVEAuditor", "token")], {}, None, ["user_without_acl", "no_rights"]),
+        ([], {"privsep": 0}, None, ["user_without_acl", "no_rights"]),
+        ([("/vms", "PVEAuditor", "user"), ("/nodes", "PVEAuditor", "token")], {}, None, ["no_rights"]),
+        (
+            [("/", "PVEAuditor", "user"), ("/vms/100", "PVEAuditor", "token")],
+            {},
+            "/nodes/ugreen/lxc/102/status/current",
+            ["token_without_acl", "right_missing"],
+        ),
+        (
+            [("/vms/100", "PVEAuditor", "user"), ("/", "PVEAuditor", "token")],
+            {},
+            "/vms/102",
+            ["user_without_acl", "right_missing"],
+        ),
+        ([READER, ("/vms/102", "NoAccess", "user")], {}, "/vms/102", ["no_access", "right_missing"]),
+        ([READER, ("/vms/102", "PVEPoolUser", "token")], {}, "/vms/102", ["right_missing"]),
+        ([READER], {"privsep": 0}, "/nodes/ugreen/status", []),
+    ],
+)
+def test_which_half_is_missing(
+    clusters: Any, release: str, acl: Any, token: Json, path: str | None, expected: list[str]
+) -> None:
+    result = ask(clusters(release).reader(*acl, token=token), path=path)
+    assert result["diagnoses"] == expected
+    if expected[:1] == ["user_without_acl"]:
+        mend = next(check["mend"] for check in result["checks"] if check["diagnosis"] == expected[0])
+        assert f"--users {USER}" in mend
+
+
+def test_an_application_is_asked_about_on_both_sides(cluster: Cluster) -> None:
+    result = ask(cluster.reader(("/vms", "PVEAuditor", "both")), application="labby")
+    assert set(result["diagnoses"]) == {"right_missing", "application_starved"}
+
+
+def test_a_rule_of_pve_that_keeps_the_client_out(cluster: Cluster) -> None:
+    cluster.reader(READER)
+    rules = [{"type": "in", "action": "DROP", "source": CLIENT, "proto": "tcp", "dport": "8006"}]
+    cluster.simulator.load({"firewall": {"cluster": {"options": {"enable": 1}, "rules": rules}}})
+    wanted = {"client_addresses": [CLIENT], "port": cluster.simulator.port}
+    result = ask(cluster, **wanted)
+    # The simulator listens elsewhere, where the firewall has no rule for anybody.
+    assert result["diagnoses"] == ["firewall_rule"]
+
+
+def test_a_cluster_without_quorum(cluster: Cluster) -> None:
+    cluster.reader(READER)
+    cluster.simulator.set_online("ugreen-2", False)
+    assert "quorum_lost" in ask(cluster)["diagnoses"]
+
+
+def test_an_admin_who_does_not_get_in(cluster: Cluster) -> None:
+    cluster.reader(READER)
+    result = ask(cluster, admin_token_secret=SECRET)
+    assert statuses(result) == {"admin": "skipped"}
+    assert result["healthy"]
+
+
+def test_an_admin_who_sees_too_little(cluster: Cluster) -> None:
+    cluster.reader(("/vms", "PVEAuditor", "both"))
+    result = ask(cluster, admin_token_id=TOKEN, admin_token_secret=SECRET)
+    assert set(statuses(result).values()) == {"skipped"}
+
+
+def test_the_token_of_an_admin_is_not_sent_to_a_stranger(cluster: Cluster) -> None:
+    cluster.reader(READER)
+    result = ask(cluster, fingerprint=":".join(["00"] * 32), ca_path=None)
+    assert result["diagnoses"] == ["fingerprint_changed"]
+    assert {request["as"] for request in cluster.simulator.requests()} == {None}
+
+
+# -- on the node -------------------------------------------------------------------------------------------------------
+
+
+def test_who_listens_here() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        found = host_side.listeners(Path("/proc/net/tcp").read_text())
+        assert ("127.0.0.1", port) in found
+        there = host_side.judge_listening(found, port)
+    assert there.diagnosis == "listens_elsewhere"
+    assert "LISTEN_IP" in there.mend
+
+
+@pytest.mark.parametrize(
+    ("found", "asked", "expected"),
+    [
+        ([("0.0.0.0", 8006)], None, ""),
+        ([("::", 8006)], "192.168.40.60", ""),
+        ([("192.168.40.60", 8006)], "192.168.40.60", ""),
+        ([("192.168.40.60", 8006)], None, ""),
+        ([("10.0.0.1", 8006)], "192.168.40.60", "listens_elsewhere"),
+        ([("::1", 8006)], None, "listens_elsewhere"),
+        ([("0.0.0.0", 22)], None, "api_down"),
+    ],
+)
+def test_listening(found: Any, asked: str | None, expected: str) -> None:
+    assert host_side.judge_listening(found, 8006, asked).diagnosis == expected
+
+
+def test_listening_on_another_port() -> None:
+    assert host_side.judge_listening([("::", 8006)], 443).diagnosis == "listens_elsewhere"
+
+
+def test_addresses_as_the_kernel_writes_them() -> None:
+    lines = (
+        "  sl  local_address rem_address   st\n"
+        "   0: 0100007F:0016 00000000:0000 0A 00000000:00000000\n"
+        "   1: 0100007F:1F46 0100007F:9C40 01 00000000:00000000\n"
+    )
+    six = "   0: 00000000000000000000000001000000:1F46 00000000000000000000000000000000:0000 0A 00000000:0\n"
+    assert host_side.listeners(lines, six) == [("127.0.0.1", 22), ("::1", 8006)]
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "expected"),
+    [
+        ("pveproxy", "active\n", ""),
+        ("pveproxy", "failed", "api_down"),
+        ("pvedaemon", "inactive", "daemon_down"),
+        ("pve-cluster", "activating", "daemon_down"),
+    ],
+)
+def test_services(name: str, state: str, expected: str) -> None:
+    found = host_side.judge_service(name, state)
+    assert found.diagnosis == expected
+    assert not expected or f"systemctl restart {name}" in found.mend
+
+
+@pytest.mark.parametrize(
+    ("text", "out"),
+    [
+        ("", False),
+        ("# DENY_FROM=all\n", False),
+        ("DENY_FROM=all", True),
+        ('ALLOW_FROM="192.168.40.0/24"\nDENY_FROM="all"\nPOLICY="allow"\n', False),
+        ('ALLOW_FROM="10.0.0.1-10.0.0.5,192.168.40.1-192.168.40.99"\nDENY_FROM="all"\n', False),
+        ("ALLOW_FROM=10.0.0.0/8\nPOLICY=deny\n", True),
+        ("ALLOW_FROM=192.168.40.82\nDENY_FROM=192.168.0.0/16\nPOLICY=deny\n", True),
+        ("ALLOW_FROM=nonsense fd00::/8\nPOLICY=deny\n", True),
+    ],
+)
+def test_whom_pveproxy_turns_away(text: str, out: bool) -> None:
+    assert host_side.judge_allowed(text, [CLIENT]).diagnosis == ("client_not_allowed" if out else "")
+
+
+# What pve-firewall makes of a cluster, in short, with what somebody put before it.
+SAVED = """\
+*raw
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -j DROP
+COMMIT
+*filter
+:INPUT {policy} [0:0]
+:PVEFW-INPUT - [0:0]
+:PVEFW-HOST-IN - [0:0]
+:PVEFW-Drop - [0:0]
+{first}
+-A INPUT -j PVEFW-INPUT
+-A PVEFW-INPUT -j PVEFW-HOST-IN
+-A PVEFW-HOST-IN -i lo -j ACCEPT
+-A PVEFW-HOST-IN -m conntrack --ctstate INVALID -j DROP
+-A PVEFW-HOST-IN -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A PVEFW-HOST-IN -p igmp -j RETURN
+{rule}
+-A PVEFW-HOST-IN -m set --match-set PVEFW-0-management-v4 src -p tcp -m tcp --dport 8006 -j RETURN
+-A PVEFW-HOST-IN {rest}
+-A PVEFW-Drop -m comment --comment "no -j ACCEPT here" -p tcp --dport 43 -j DROP
+COMMIT
+"""
+SETS = """\
+create PVEFW-0-management-v4 hash:net family inet
+add PVEFW-0-management-v4 192.168.40.0/24
+add PVEFW-0-management-v4 192.168.40.99 nomatch
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "first", "rule", "rest", "policy", "expected"),
+    [
+        (CLIENT, "", "", "-j DROP", "ACCEPT", "ACCEPT"),
+        ("192.168.40.99", "", "", "-j DROP", "ACCEPT", "DROP"),
+        ("10.0.0.1", "", "", "-j DROP", "ACCEPT", "DROP"),
+        ("10.0.0.1", "", "", "-j PVEFW-Drop", "DROP", "DROP"),
+        ("10.0.0.1", "", "", "-j PVEFW-Drop", "ACCEPT", "ACCEPT"),
+        ("10.0.0.1", "", "", "-g PVEFW-Drop", "ACCEPT", "ACCEPT"),
+        # RETURN is where a rule that accepts leads in PVE's chains: a policy further up may still drop.
+        (CLIENT, "", "", "-j DROP", "DROP", "DROP"),
+        ("10.0.0.1", "-A INPUT -s 10.0.0.1/32 -p tcp -m tcp --dport 8006 -j ACCEPT", "", "-j DROP", "DROP", "ACCEPT"),
+        (CLIENT, "-A INPUT ! -s 10.0.0.0/8 -p tcp -m multiport --dports 22,8000:8010 -j DROP", "", "-j DROP", "ACCEPT",
+         "DROP"),
+        (CLIENT, "-A INPUT -p udp -j DROP", "", "-j DROP", "ACCEPT", "ACCEPT"),
+        (CLIENT, "-A INPUT -m iprange --src-range 192.168.40.80-192.168.40.90 -j DROP", "", "-j DROP", "DROP", "DROP"),
+        (CLIENT, "-A INPUT -i vmbr9 -j DROP", "", "-j DROP", "ACCEPT", "ACCEPT DROP"),
+        (CLIENT, "-A INPUT -p tcp -j NFQUEUE --queue-num 1", "", "-j DROP", "ACCEPT", "ACCEPT UNKNOWN"),
+        (CLIENT, "-A INPUT -m set --match-set nothing src -j DROP", "", "-j DROP", "ACCEPT", "ACCEPT DROP"),
+        (CLIENT, "-A INPUT -j LOG --log-prefix \"x -j DROP\"", "", "-j DROP", "ACCEPT", "ACCEPT"),
+    ],
+)  # fmt: skip
+def test_rules_of_the_kernel(source: str, first: str, rule: str, rest: str, policy: str, expected: str) -> None:
+    filter_ = Filter.of(SAVED.format(first=first, rule=rule, rest=rest, policy=policy), SETS)
+    assert " ".join(sorted(filter_.outcomes(Knock(source, 8006)))) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "configured", "expected"),
+    [("10.0.0.1", True, "firewall_not_applied"), ("10.0.0.1", False, "packet_filter"), (CLIENT, True, "")],
+)
+def test_what_keeps_a_client_out(source: str, configured: bool, expected: str) -> None:
+    filters = {4: Filter.of(SAVED.format(first="", rule="", rest="-j DROP", policy="ACCEPT"), SETS)}
+    found = host_side.judge_filters(filters, [source], 8006, configured=configured)
+    assert found.diagnosis == expected
+
+
+def test_tables_that_iptables_does_not_show() -> None:
+    text = (
+        "table ip filter {\n chain INPUT { type filter hook input priority 0; }\n}\n"
+        "table inet proxmox-firewall {\n chain input { type filter hook input priority 0; }\n}\n"
+        "table inet nat {\n chain x { type nat hook output priority 0; }\n}\n"
+    )
+    assert host_reads._other_tables(text) == ["inet proxmox-firewall"]
+
+
+def test_a_node_that_is_not_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing of PVE is there, everything is skipped or failed, and nothing raised."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(host_reads, "_SYSTEM", str(tmp_path))
+    result, failure = consult({"side": "host", "subject": TOKEN, "client_addresses": [CLIENT]}, dict(os.environ))
+    assert failure
+    assert {check["side"] for check in result["checks"]} == {"host"}
+
+
+# -- the module's options ----------------------------------------------------------------------------------------------
+
+
+def test_both_sides_are_put_together() -> None:
+    client = Report((failed("no_rights", "None.", "Give some."), passed("Fine.")))
+    host = Report((failed("token_without_acl", "No entry.", "Make one."),))
+    rows = [*client.as_data()["checks"], *host.as_data()["checks"]]
+    result, failure = consult({"checks": rows}, {})
+    assert result["diagnoses"] == ["token_without_acl", "no_rights"]
+    assert failure.startswith(DIAGNOSES["token_without_acl"])
+    assert consult({"checks": rows, "fail": False}, {}) == (result, "")
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"client_addresses": ["pve"]}, "client_addresses"),
+        ({"application": "nothing"}, "nothing"),
+        ({"checks": [{"name": "x"}]}, "checks"),
+    ],
+)
+def test_options_of_the_doctor_itself_are_refused(given: Json, word: str) -> None:
+    with pytest.raises(OptionError, match=word):
+        consult({"host": "127.0.0.1", **given}, {})
+
+
+def test_what_a_message_means() -> None:
+    result, unused = consult({"checks": [], "message": "Access forbidden"}, {})
+    assert result["message_means"][0] == {
+        "diagnosis": "token_without_acl",
+        "cause": DIAGNOSES["token_without_acl"],
+    }
