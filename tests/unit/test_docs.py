@@ -100,6 +100,7 @@ RUN = {
     "ansible-playbook homelab.pve.revoke ": "tests/integration/test_revoke.py",
     "ansible-playbook homelab.pve.verify ": "tests/integration/test_verify.py",
     "ansible-playbook -i inventory.ini api-clients.yml": "tests/packets/test_role.py",
+    "ansible-playbook login.yml": "tests/integration/test_login.py",
     "make demo": "tests/integration/test_site.py",
     "make live ": "tests/live/test_live.py",
     "ansible-galaxy collection install homelab.pve": "noxfile.py",  # the session archive, from the built file
