@@ -120,6 +120,17 @@ diagnoses:
   type: list
   elements: str
   sample: [token_without_acl, no_rights]
+summary:
+  description: What is wrong and how it is mended, in a sentence or two; empty where nothing is.
+  returned: always
+  type: str
+  sample: ""
+lines:
+  description: All checks, a line each.
+  returned: always
+  type: list
+  elements: str
+  sample: ["passed  client name: 192.168.40.60 is an address."]
 checks:
   description: All checks, in their order.
   returned: always
@@ -165,6 +176,11 @@ client_addresses:
   type: list
   elements: str
   sample: [192.168.40.82]
+port:
+  description: The port that is asked.
+  returned: from the client's side, where a host is named
+  type: int
+  sample: 8006
 fingerprint:
   description: SHA-256 fingerprint of the certificate that is shown.
   returned: from the client's side, where there is one

@@ -101,7 +101,7 @@ class _Examination:
             steps.take("route", way.route, needs=["name"])
             steps.take("port", way.knock, needs=["route"])
             handshakes.address = way.addresses[0] if way.addresses else ""
-        self.known["client_addresses"] = way.own
+        self.known.update(client_addresses=way.own, port=options.port)
         steps.take("tls", handshakes.look, needs=["proxy" if proxy else "port"])
         steps.take("certificate", lambda: handshakes.verify(self.clock()), needs=["trust", "tls"])
         if handshakes.shown:

@@ -113,6 +113,11 @@ class Check:
     def cause(self) -> str:
         return DIAGNOSES.get(self.diagnosis, "")
 
+    def __str__(self) -> str:
+        cause = f"{self.cause} " if self.cause else ""
+        mend = f" To mend it: {self.mend}" if self.mend else ""
+        return f"{self.status:8}{self.side:7}{self.name}: {cause}{self.said}{mend}"
+
     def as_data(self) -> dict[str, str]:
         return {
             "name": self.name,
@@ -190,7 +195,9 @@ class Report:
             **self.known,
             "healthy": self.healthy,
             "diagnoses": list(dict.fromkeys(check.diagnosis for check in self.failures)),
+            "summary": self.summary(),
             "checks": [check.as_data() for check in self.checks],
+            "lines": [str(check) for check in self.checks],
         }
 
     def summary(self) -> str:
