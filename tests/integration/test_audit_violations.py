@@ -19,6 +19,7 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("ansible")
 
 from ansible_collections.homelab.pve.plugins.module_utils.access.releases import NEWEST, privileges
+from ansible_collections.homelab.pve.plugins.module_utils.access.rotation import comment_of
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.plugins.module_utils.policy.audit import INCOMPLETE, PASS, Audit, audit
@@ -330,6 +331,16 @@ HYGIENE = {
         alter("users", {"userid": "labby@pve"}, expire=SOON), ("expiring", "user labby@pve", "")
     ),
     "a token without rights": Case(token("labby@pve!idle"), ("powerless_tokens", "token labby@pve!idle", "")),
+    "a token that stands in for another": Case(
+        token(f"{PHONE}-2", ("/", "LabbyReader"), expire=NOW + 2 * DAY, comment=comment_of(PHONE, NOW)),
+        ("rotation_unfinished", f"token {PHONE}-2", ""),
+        drift=True,
+    ),
+    "a token that seems to stand in for another, and can do more": Case(
+        token(f"{PHONE}-2", ("/", "PVEAuditor"), expire=NOW + 30 * DAY, comment=comment_of(PHONE, NOW)),
+        ("drift_unexpected", f"token {PHONE}-2", ""),
+        drift=True,
+    ),
     "a token that was not used for long": Case(
         nothing, ("unused_tokens", f"token {PHONE}", ""), logs=logs(100, phone=NOW - 95 * DAY)
     ),

@@ -138,6 +138,13 @@ RULES: Mapping[str, Rule] = {
             "Whatever uses it is about to stop working.",
         ),
         _rule(
+            "rotation_unfinished",
+            HYGIENE,
+            WARN,
+            "A token that stands in for one whose secret is being renewed",
+            "As long as it is there, two secrets have the rights of one.",
+        ),
+        _rule(
             "powerless_tokens",
             HYGIENE,
             INFO,

@@ -20,6 +20,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.model import (
 )
 from ansible_collections.homelab.pve.plugins.module_utils.access.observe import View
 from ansible_collections.homelab.pve.plugins.module_utils.access.permissions import Evaluator
+from ansible_collections.homelab.pve.plugins.module_utils.access.rotation import comment_of
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.observe import View as FirewallView
 from ansible_collections.homelab.pve.plugins.module_utils.policy.catalogue import default_levels
 from ansible_collections.homelab.pve.plugins.module_utils.policy.document import Hygiene, Policy, parse_policy
@@ -178,6 +179,27 @@ def test_a_token_without_separation_is_its_user() -> None:
     token = Token("ann@pve!t1", privsep=False, expire=LATER)
     access = state(("/", "user", "ann@pve", "Administrator"), users=[ANN], tokens=[token])
     assert found(access) == {("administrators", "user ann@pve", "/"), ("privsep", "token ann@pve!t1", "")}
+
+
+@pytest.mark.parametrize(
+    ("hours", "given", "level"),
+    [
+        (1, {}, "info"),
+        (25, {}, "warn"),
+        (1, {"rotation_unfinished": "ignore"}, None),
+        (25, {"rotation_unfinished": "error"}, "error"),
+    ],
+)
+def test_a_rotation_that_has_not_ended_matters_more_after_a_day(
+    hours: int, given: dict[str, str], level: str | None
+) -> None:
+    tokens = [
+        Token("ann@pve!t1", expire=LATER),
+        Token("ann@pve!t1-2", expire=NOW + DAY, comment=comment_of("ann@pve!t1", NOW - hours * 3600)),
+    ]
+    grants: list[Grant] = [("/vms", "user", "ann@pve", "PVEAuditor"), ("/vms", "token", "ann@pve!t1", "PVEAuditor")]
+    findings = judged(observed(state(*grants, users=[ANN], tokens=tokens)), **given).findings
+    assert [(one.subject, one.level) for one in findings] == ([("token ann@pve!t1-2", level)] if level else [])
 
 
 def test_who_cannot_log_in_is_not_found_for_what_he_could_do() -> None:

@@ -17,6 +17,7 @@ from ...access.model import AccessState, Entry, is_token, owner_of
 from ...access.observe import View
 from ...access.paths import ancestors
 from ...access.releases import privileges
+from ...access.rotation import NEVER
 from ...access.shown import FIELDS, KEYS, acl_row
 from ...access.target import ENTRIES, STATE, UNSEEN, Refusal, Target, make_target, powerless
 from ...wording import some_of
@@ -36,8 +37,8 @@ _NO_END = (
 
 def judge_access(observed: Observed, document: Document, judgement: Judgement) -> AccessState:
     """Write down all differences, and return the state that the document means."""
-    # Where secrets are kept is for those who apply the policy.
-    tokens = tuple(replace(spec, return_secret=True) for spec in document.tokens)
+    # Where secrets are kept, and when they are renewed, is for those who apply the policy.
+    tokens = tuple(replace(spec, return_secret=True, rotate=NEVER) for spec in document.tokens)
     wanted = replace(document, tokens=tokens).for_release(observed.access.release)
     view = observed.access
     if wanted.purge_ghosts and view.complete >= {"users", "groups", "acl"}:

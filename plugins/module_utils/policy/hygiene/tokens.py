@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ...access.model import ROOT, Token
-from ...wording import DAY, day, days
+from ...access.rotation import rotations, stands_in_for
+from ...wording import DAY, ago, day, days
+from ..findings import INFO, LEVELS
 from .subjects import Case, called, of_root
 
 # The longest that a secret may last.
@@ -12,7 +14,11 @@ LONGEST = 366
 
 def judge(case: Case) -> None:
     """Find what is unwise about each token. One that cannot log in is only found for being over."""
+    standing_in = rotations(case.state, case.now)
     for token in case.state.tokens.values():
+        if token.tokenid in standing_in:
+            _unfinished(case, token, standing_in[token.tokenid])
+            continue
         if of_root(token):
             _of_root(case, token)
         if 0 < token.expire < case.now:
@@ -23,6 +29,25 @@ def judge(case: Case) -> None:
                 _without_separation(case, token)
             elif token.privsep and case.knows_rights and not case.observed.evaluator.effective(token.tokenid):
                 _powerless(case, token)
+
+
+def _unfinished(case: Case, token: Token, original: str) -> None:
+    """Find a token that stands in for another. What is to be said of its rights is said of the other."""
+    since = (stands_in_for(token) or ("", case.now))[1]
+    # At first somebody may be at work still.
+    level = case.judgement.levels["rotation_unfinished"]
+    recent = case.now - since < DAY
+    case.judgement.find(
+        "rotation_unfinished",
+        called(token.tokenid),
+        "",
+        f"The token {token.tokenid} stands in for {original}, whose rotation was begun {ago(case.now - since)} and has "
+        "not ended.",
+        expected=f"{original} alone",
+        found={"stands in for": original},
+        fix=f"Run homelab.pve.rotate for {original} again: it finishes what was begun.",
+        level=min(level, INFO, key=LEVELS.index) if recent else None,
+    )
 
 
 def _of_root(case: Case, token: Token) -> None:
@@ -62,7 +87,7 @@ def _expiry(case: Case, token: Token) -> None:
             f"The token {token.tokenid} never expires.",
             expected="an expiry",
             found={"expire": 0},
-            fix="Set expire, such as 90d, and renew the token before that.",
+            fix="Set expire, such as 90d, and renew the token before that, with homelab.pve.rotate.",
         )
     elif end > case.now + LONGEST * DAY:
         case.judgement.find(
@@ -82,7 +107,7 @@ def _expiry(case: Case, token: Token) -> None:
             f"The token {token.tokenid} expires on {day(end)}, in {days(end - case.now)}.",
             expected=f"more than {case.hygiene.expiring_days} days",
             found={"expire": end},
-            fix="Renew it, or delete it if nobody needs it any more.",
+            fix="Renew it with homelab.pve.rotate, or delete it if nobody needs it any more.",
         )
 
 
