@@ -22,7 +22,8 @@ from ansible_collections.homelab.pve.plugins.module_utils.policy_file import who
 from ansible_collections.homelab.pve.plugins.module_utils.reconcile import reconcile
 from ansible_collections.homelab.pve.tests.integration.conftest import Ansible, Run, connection
 from ansible_collections.homelab.pve.tests.integration.infos import everything
-from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
+from ansible_collections.homelab.pve.tests.pvesh import transport
+from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, Simulator
 from ansible_collections.homelab.pve.tests.unit.access.strategies import CALLER, states
 from ansible_collections.homelab.pve.tests.unit.adopt.clusters import access, ruleset
 from ansible_collections.homelab.pve.tests.unit.firewall.strategies import NODE, lists, rulesets
@@ -83,8 +84,7 @@ class Cluster:
         self.ansible = ansible
         self.home = ansible.home
         self.simulator = simulator
-        address = {"PVE_HOST": simulator.host, "PVE_PORT": str(simulator.port), "PVE_CA_PATH": simulator.ca_file}
-        self.env = {**address, "PVE_TOKEN_ID": ROOT_TOKEN, "PVE_TOKEN_SECRET": ROOT_SECRET}
+        self.env = transport.environment(simulator)
 
     def play(self, name: str, *arguments: str, policy: str = "policy.yml", **variables: Any) -> Run:
         told = {"policy": policy, **variables}

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
+from ansible_collections.homelab.pve.tests.pvesh import transport
+from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, Simulator
 
 from .conftest import Ansible, Run
 
@@ -75,8 +76,7 @@ class Gather:
         self.ansible = ansible
         self.folder = ansible.home / "pve-facts"
         self.simulator = simulator
-        address = {"PVE_HOST": simulator.host, "PVE_PORT": str(simulator.port), "PVE_CA_PATH": simulator.ca_file}
-        self.env = {**address, "PVE_TOKEN_ID": ROOT_TOKEN, "PVE_TOKEN_SECRET": ROOT_SECRET}
+        self.env = transport.environment(simulator)
 
     def run(self, *arguments: str, env: Json | None = None, **variables: Any) -> Run:
         run = self.ansible.playbook(

@@ -24,8 +24,8 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.observe import 
 from ansible_collections.homelab.pve.plugins.module_utils.access.plan import plan_access
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, PveError
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
-from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.plugins.module_utils.reconcile import Change
+from ansible_collections.homelab.pve.tests.pvesh import transport
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
 
 Json = dict[str, Any]
@@ -61,9 +61,7 @@ def simulator() -> Iterator[Simulator]:
 def client(simulator: Simulator) -> Iterator[Client]:
     simulator.reset()
     simulator.load(STATE)
-    options = ConnectionOptions(
-        simulator.host, simulator.port, token_id=ROOT_TOKEN, token_secret=ROOT_SECRET, ca_path=simulator.ca_file
-    )
+    options = transport.options(simulator)
     with Client(options) as client:
         yield client
 

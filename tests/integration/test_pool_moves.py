@@ -14,8 +14,8 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.observe import 
 from ansible_collections.homelab.pve.plugins.module_utils.access.plan import plan_access
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
-from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
-from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
+from ansible_collections.homelab.pve.tests.pvesh import transport
+from ansible_collections.homelab.pve.tests.simulator import Simulator
 
 Json = dict[str, Any]
 BEFORE = {"one": [100, 101], "two": [102], "three": []}
@@ -32,9 +32,7 @@ def simulator(request: pytest.FixtureRequest) -> Iterator[Simulator]:
 def client(simulator: Simulator) -> Iterator[Client]:
     pools = [{"poolid": name, "vms": vms, "storage": []} for name, vms in BEFORE.items()]
     simulator.load({**simulator.export(), "pools": pools})
-    options = ConnectionOptions(
-        simulator.host, simulator.port, token_id=ROOT_TOKEN, token_secret=ROOT_SECRET, ca_path=simulator.ca_file
-    )
+    options = transport.options(simulator)
     with Client(options) as client:
         yield client
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
-from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.model import (
     Alias,
     Entry,
@@ -27,7 +26,8 @@ from ansible_collections.homelab.pve.plugins.module_utils.firewall.steps import 
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.task import FirewallTask
 from ansible_collections.homelab.pve.plugins.module_utils.firewall.wanted import Document
 from ansible_collections.homelab.pve.plugins.module_utils.reconcile import reconcile
-from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
+from ansible_collections.homelab.pve.tests.pvesh import transport
+from ansible_collections.homelab.pve.tests.simulator import Simulator
 from ansible_collections.homelab.pve.tests.unit.firewall.strategies import (
     ADDRESSES,
     NODE,
@@ -134,9 +134,7 @@ def cases() -> st.SearchStrategy[tuple[Ruleset, Ruleset, Document]]:
 def test_what_is_planned_is_done_safely_and_once(simulator: Simulator, case: Any) -> None:
     cluster, node, document = case
     seed(simulator, cluster, node)
-    options = ConnectionOptions(
-        simulator.host, simulator.port, token_id=ROOT_TOKEN, token_secret=ROOT_SECRET, ca_path=simulator.ca_file
-    )
+    options = transport.options(simulator)
     with Client(options) as client:
         before = read(client)
         view = View(client)

@@ -22,10 +22,10 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.permissions imp
 from ansible_collections.homelab.pve.plugins.module_utils.access.task import AccessTask
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, PveError
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
-from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.plugins.module_utils.reconcile import Change, reconcile
+from ansible_collections.homelab.pve.tests.pvesh import transport
 from ansible_collections.homelab.pve.tests.simulator import Simulator
-from ansible_collections.homelab.pve.tests.unit.access.strategies import CALLER, documents, states
+from ansible_collections.homelab.pve.tests.unit.access.strategies import documents, states
 from hypothesis import HealthCheck, event, given, settings
 
 SECRET = "11111111-2222-4333-8444-555555555555"
@@ -137,9 +137,7 @@ def test_what_is_planned_is_done_safely_and_once(simulator: Simulator, before, d
     simulator.reset()
     simulator.load(as_export(before, simulator.export()))
     started = from_export(simulator.export())
-    options = ConnectionOptions(
-        simulator.host, simulator.port, token_id=CALLER, token_secret=SECRET, ca_path=simulator.ca_file
-    )
+    options = transport.options(simulator)
     with Client(options) as client:
         task = AccessTask(client, document, NOW)
         try:

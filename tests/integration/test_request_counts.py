@@ -11,9 +11,9 @@ import pytest
 from ansible_collections.homelab.pve.plugins.module_utils.access.document import Document, parse_document
 from ansible_collections.homelab.pve.plugins.module_utils.access.task import AccessTask
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
-from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.plugins.module_utils.reconcile import Plan, reconcile
-from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
+from ansible_collections.homelab.pve.tests.pvesh import transport
+from ansible_collections.homelab.pve.tests.simulator import Simulator
 
 MANY = 1000
 POOLS = 3
@@ -28,9 +28,7 @@ def simulator() -> Iterator[Simulator]:
 
 def run(simulator: Simulator, document: Document, *, dry_run: bool = False) -> tuple[Plan, Counter[str]]:
     """Reconcile, and return the plan and the requests that the server saw, by method."""
-    options = ConnectionOptions(
-        simulator.host, simulator.port, token_id=ROOT_TOKEN, token_secret=ROOT_SECRET, ca_path=simulator.ca_file
-    )
+    options = transport.options(simulator)
     simulator.clear_requests()
     with Client(options) as client:
         task = AccessTask(client, document, 1_800_000_000.0)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
+from ansible_collections.homelab.pve.tests.pvesh import transport
 from ansible_collections.homelab.pve.tests.simulator import ADMIN, ADMIN_PASSWORD, ROOT_SECRET, ROOT_TOKEN, Simulator
 from ansible_collections.homelab.pve.tests.warm import start as warm
 
@@ -64,7 +65,7 @@ class Site:
             "PVE_PORT": str(simulator.port),
             "PVE_FINGERPRINT": simulator.fingerprint,
         }
-        self.env = {**self.address, "PVE_TOKEN_ID": ROOT_TOKEN, "PVE_TOKEN_SECRET": ROOT_SECRET}
+        self.env = {**self.address, **transport.environment(simulator)}
 
     def write(self, policy: Json) -> None:
         (self.home / "policy.json").write_text(json.dumps(policy))
@@ -77,7 +78,7 @@ class Site:
         return self.ansible.playbook(
             "homelab.pve.site",
             *arguments,
-            variables={"policy": "policy.json", **variables},
+            variables={"policy": "policy.json", **transport.variables(self.simulator), **variables},
             env=self.env if env is None else env,
         )
 

@@ -7,12 +7,14 @@ import functools
 import os
 from typing import Any
 
+import pytest
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.tests.pvesh.standin import Standin
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
 
 PVESH = os.environ.get("TEST_TRANSPORT") == "pvesh"
-ROOT = "root@pam" if PVESH else ROOT_TOKEN
+# Who asks.
+CALLER = "root@pam" if PVESH else ROOT_TOKEN
 
 
 @functools.cache
@@ -40,3 +42,20 @@ def connection(simulator: Simulator, *, pvesh: bool = PVESH) -> dict[str, Any]:
 def options(simulator: Simulator, *, pvesh: bool = PVESH) -> ConnectionOptions:
     """Return these options as a client takes them."""
     return ConnectionOptions.from_params(connection(simulator, pvesh=pvesh), {})
+
+
+def environment(simulator: Simulator) -> dict[str, str]:
+    """Return these options as variables of the environment; pvesh takes nothing of where PVE is from there."""
+    told = connection(simulator)
+    names = ["transport"] if PVESH else list(told)
+    return {f"PVE_{name.upper()}": str(told[name]) for name in names}
+
+
+def variables(simulator: Simulator) -> dict[str, Any]:
+    """Return what playbooks take as variables beside the environment: where PVE is, for pvesh."""
+    return {f"pve_{name}": value for name, value in connection(simulator).items()} if PVESH else {}
+
+
+def https_only(what: str) -> pytest.MarkDecorator:
+    """Mark what only HTTPS has, such as a caller other than root@pam, and say what that is."""
+    return pytest.mark.skipif(PVESH, reason=f"over pvesh there is no {what}")
