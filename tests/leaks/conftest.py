@@ -23,6 +23,7 @@ from aiohttp import web
 from ansible_collections.homelab.pve.tests.faults.cluster import Cluster, Struck
 from ansible_collections.homelab.pve.tests.faults.runner import Runner
 from ansible_collections.homelab.pve.tests.leaks.scan import Channels
+from ansible_collections.homelab.pve.tests.simulator import second_factors
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -36,12 +37,15 @@ ARGUMENTS = re.compile(rb"^ *\d+ [0-9.]+: done with _execute_module \(.*$", re.M
 
 Json = dict[str, Any]
 
-ADMIN, ROOT_TOKEN = "admin@pve", "root@pam!admin"
+ADMIN, ROOT_TOKEN, CODED = "admin@pve", "root@pam!admin", "kim@pve"
 # The canaries that are there from the start. The passwords have characters that are encoded in every way.
 TOKEN_SECRET = "ca4a47e1-0000-4000-8000-5ec4e7000001"
 WRONG_SECRET = "ca4a47e1-0000-4000-8000-5ec4e7000002"
 ADMIN_PASSWORD = 'Kanari/enVogel+1 & "süß"'
 USER_PASSWORD = "Gelber?Piep=matz%2 <\\>"
+CODED_PASSWORD = "Zeisig & Stieglitz: 2/2+1=2"
+# Six digits would turn up by chance: what shows codes here shows others.
+CODE, WRONG_CODE, RECOVERY_KEY = "Fink/enschlag+1 4", "Fink/enschlag+2 4", "Mei-sen ring=3/4"
 
 
 class _Echo(Struck):
@@ -77,7 +81,7 @@ class Canaries(Cluster):
 
     def _remember(self) -> None:
         state, authenticator = self.struck.state, self.struck.authenticator
-        new_secret, new_ticket = state.new_secret, authenticator.new_ticket
+        new_secret, new_ticket, half_ticket = state.new_secret, authenticator.new_ticket, authenticator.half_ticket
 
         def secret(tokenid: str) -> str:
             self.secrets[f"new secret {len(self.secrets)}"] = value = new_secret(tokenid)
@@ -89,21 +93,30 @@ class Canaries(Cluster):
             self.secrets[f"CSRF token {len(self.secrets)}"] = csrf
             return text, csrf
 
+        def half(userid: str, asked: Mapping[str, Any] | None) -> tuple[str, str]:
+            text, csrf = half_ticket(userid, asked)
+            self.secrets[f"half ticket {len(self.secrets)}"] = text
+            return text, csrf
+
         state.new_secret = secret
-        authenticator.new_ticket = ticket
+        authenticator.new_ticket, authenticator.half_ticket = ticket, half
 
     def renew(self) -> None:
         """Be as at the start, with nothing given out."""
         self.reset()
         joe = {"userid": "joe@pve", "password": "nobody knows"}
+        entries = [{"id": kind, "type": kind, "created": 1, "description": ""} for kind in ("totp", "recovery")]
         state = self.export()
         self.load(
             {
                 **state,
-                "users": [*state["users"], joe],
+                "users": [*state["users"], joe, {"userid": CODED}],
+                "acl": [*state["acl"], {"path": "/", "type": "user", "ugid": CODED, "roleid": "Administrator"}],
+                "tfa": [{"userid": CODED, "entries": entries}],
+                "factors": {CODED: {"totp": CODE, "recovery": [RECOVERY_KEY]}},
                 "tokens": [*state["tokens"], {"tokenid": "joe@pve!lost"}],
                 "secrets": {ROOT_TOKEN: TOKEN_SECRET},
-                "passwords": {ADMIN: ADMIN_PASSWORD, "joe@pve": "nobody knows"},
+                "passwords": {ADMIN: ADMIN_PASSWORD, "joe@pve": "nobody knows", CODED: CODED_PASSWORD},
             }
         )
         self.secrets = {
@@ -111,6 +124,10 @@ class Canaries(Cluster):
             "wrong secret": WRONG_SECRET,
             "password": ADMIN_PASSWORD,
             "user password": USER_PASSWORD,
+            "password beside a code": CODED_PASSWORD,
+            "code": CODE,
+            "wrong code": WRONG_CODE,
+            "recovery key": RECOVERY_KEY,
         }
 
     @property
@@ -125,10 +142,21 @@ class Canaries(Cluster):
     def with_password(self) -> Json:
         return {**self.place, "user": ADMIN, "password": ADMIN_PASSWORD}
 
+    @property
+    def with_code(self) -> Json:
+        factor = {"second_factor": f"totp:{CODE}", "ticket_cache": "~/secrets"}
+        return {**self.place, "user": CODED, "password": CODED_PASSWORD, **factor}
+
+    @property
+    def with_ticket(self) -> Json:
+        ticket, csrf = self.struck.authenticator.new_ticket(ADMIN)
+        return {**self.place, "ticket": ticket, "csrf_token": csrf}
+
 
 @pytest.fixture(scope="session")
 def running_canaries() -> Iterator[Canaries]:
-    with Canaries() as canaries:
+    with pytest.MonkeyPatch.context() as patched, Canaries() as canaries:
+        patched.setattr(second_factors, "totp", lambda secret, unused: secret)
         yield canaries
 
 
@@ -219,6 +247,7 @@ class Ansible:
             "ANSIBLE_LIBRARY": str(HERE / "library"),
             "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "integration" / "callbacks"),
             "ANSIBLE_CALLBACKS_ENABLED": "results",
+            "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests" / "integration" / "connections"),
             "ANSIBLE_LOG_PATH": str(out / "log"),
             "ANSIBLE_DEBUG": "1" if debug else "0",
             "ANSIBLE_DISPLAY_TRACEBACK": "always",
@@ -252,7 +281,7 @@ class Ansible:
         }
 
     def _left(self) -> Iterator[bytes]:
-        for top in (self.home, self.folder / "tmp"):
+        for top in (self.home, self.home.with_name("elsewhere"), self.folder / "tmp"):
             for path in sorted(top.rglob("*")):
                 yield str(path.relative_to(self.folder)).encode()
                 if path.is_file() and path.parent != self.home / "secrets":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 from ansible_collections.homelab.pve.tests.faults.runner import Runner
 from ansible_collections.homelab.pve.tests.leaks.conftest import (
     ADMIN_PASSWORD,
+    RECOVERY_KEY,
     ROOT_TOKEN,
     TOKEN_SECRET,
     USER_PASSWORD,
+    WRONG_CODE,
     WRONG_SECRET,
     Ansible,
     Canaries,
@@ -38,12 +41,21 @@ def readers(*names: str) -> list[Json]:
 
 TOKEN = {key: "{{ token." + key + " }}" for key in ("host", "port", "ca_path", "token_id", "token_secret")}
 TICKET = {key: "{{ ticket." + key + " }}" for key in ("host", "port", "ca_path", "user", "password")}
+CODED = {key: "{{ coded." + key + " }}" for key in ("host", "port", "ca_path", "user", "password")}
+FACTOR = {"second_factor": "{{ coded.second_factor }}", "ticket_cache": "~/secrets"}
+RECOVERY = {"second_factor": "recovery:{{ key }}"}
+HANDED_ON = {key: "{{ handed_on." + key + " }}" for key in ("host", "port", "ca_path", "ticket", "csrf_token")}
 ONE = {"tokenid": "joe@pve!one", "secret_file": "~/secrets/one.secret"}
+FAR = {"tokenid": "joe@pve!far", "secret_file": "~/secrets/far"}
+ELSEWHERE = {"ansible_connection": "elsewhere"}
 LOST = {"tokenid": "joe@pve!lost", "secret_file": "~/secrets/lost", "renew": "when_lost"}
 WORKS: list[Json] = [
     task("create", "pve_token", {**TOKEN, **ONE}),
     task("again", "pve_token", {**TOKEN, **ONE, "verify_secret": "always"}),
     task("renew", "pve_token", {**TICKET, **LOST}),
+    # What is kept here by way of another machine, and is sent there only to be tried.
+    task("elsewhere", "pve_token", {**TOKEN, **FAR}, vars=ELSEWHERE),
+    task("elsewhere again", "pve_token", {**TOKEN, **FAR, "verify_secret": "always"}, vars=ELSEWHERE),
     task("return", "pve_token", {**TICKET, "tokenid": "joe@pve!two", "return_secret": True}, no_log=True),
     task("user", "pve_user", {**TICKET, "userid": "new@pve", "user_password": "{{ secret }}"}),
     task(
@@ -57,6 +69,10 @@ WORKS: list[Json] = [
         "pve_access",
         {**TOKEN, "users": [{"userid": "bob@pve", "user_password": "{{ secret }}"}], "readers": readers("three")},
     ),
+    task("log in", "pve_login", {**CODED, **FACTOR}),
+    task("by the cache", "pve_group", {**CODED, **FACTOR, "groupid": "cached"}),
+    task("by a ticket", "pve_group", {**HANDED_ON, "groupid": "handed"}),
+    task("return a ticket", "pve_login", {**CODED, **RECOVERY}, no_log=True),
 ]
 FAILS: list[Json] = [
     task("visible", "pve_token", {**TOKEN, "tokenid": "joe@pve!three", "return_secret": True}),
@@ -69,6 +85,10 @@ FAILS: list[Json] = [
         "pve_user",
         {**TOKEN, "userid": "joe@pve", "user_password": "{{ secret }}!", "update_password": "always"},
     ),
+    task("wrong code", "pve_login", {**CODED, "second_factor": "totp:{{ wrong_code }}", "ticket_cache": "~/codes"}),
+    task("visible ticket", "pve_login", {**CODED, **RECOVERY}),
+    task("forged ticket", "pve_group", {**HANDED_ON, "ticket": "{{ handed_on.ticket }}x", "groupid": "forged"}),
+    task("no ticket", "pve_group", {**HANDED_ON, "ticket": "{{ wrong_code }}", "groupid": "forged"}),
     task("too short", "pve_user", {**TICKET, "userid": "short@nowhere", "user_password": "{{ secret }}"}),
     # The first request, the creation, and the first that the new token makes.
     *(
@@ -99,6 +119,10 @@ def test_nothing_that_ansible_leaves_holds_a_secret(
         "ticket": canaries.with_password,
         "secret": USER_PASSWORD,
         "wrong": WRONG_SECRET,
+        "coded": canaries.with_code,
+        "key": RECOVERY_KEY,
+        "wrong_code": WRONG_CODE,
+        "handed_on": canaries.with_ticket,
     }
     # What no_log hides, debug mode shows.
     chosen = [each for each in [*WORKS, *FAILS] if each.get("no_log", False) != debug]
@@ -110,6 +134,9 @@ def test_nothing_that_ansible_leaves_holds_a_secret(
     # A task with no_log writes nothing to the system's log.
     assert {name for name, content in channels.items() if not content} == (set() if debug else {"system log"})
     assert find(canaries.secrets, channels) == set(), shown(canaries.secrets, channels)
+    for path in [*(ansible.home / "secrets").rglob("*"), *(ansible.home / "codes").glob("**/*")]:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    assert debug == bool(list((ansible.home / "secrets").glob("*.ticket")))
 
 
 def test_there_is_more_than_one_ansible_to_look_at() -> None:
@@ -183,7 +210,7 @@ RUNS: dict[str, tuple[str, str, Json]] = {
     "pve_token by environment": ("pve_token", "environment", ONE),
     "pve_user": (
         "pve_user",
-        "ticket",
+        "code",
         {"userid": "joe@pve", "user_password": USER_PASSWORD, "update_password": "always", "comment": "New"},
     ),
     "pve_access": (
@@ -202,7 +229,12 @@ def test_trouble_at_any_request_tells_no_secret(
     module, credentials, options = RUNS[name]
     folder = home / "secrets"
     folder.mkdir(mode=0o700, exist_ok=True)
-    connection = {"token": canaries.with_token, "ticket": canaries.with_password, "environment": canaries.place}
+    connection = {
+        "token": canaries.with_token,
+        "ticket": canaries.with_password,
+        "code": canaries.with_code,
+        "environment": canaries.place,
+    }
     env = {"PVE_TOKEN_ID": ROOT_TOKEN, "PVE_TOKEN_SECRET": TOKEN_SECRET} if credentials == "environment" else {}
     nth, found = 0, {}
     while True:
