@@ -18,7 +18,7 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("ansible")
 
 from ansible_collections.homelab.pve.tests.faults.runner import Runner
-from ansible_collections.homelab.pve.tests.pvesh import transport
+from ansible_collections.homelab.pve.tests.pvesh import exceptions, transport
 from ansible_collections.homelab.pve.tests.simulator import Simulator
 from ansible_collections.homelab.pve.tests.warm import start as warm
 
@@ -26,6 +26,11 @@ TREE = Path(__file__).resolve().parents[2] / ".nox" / "tree"
 SECONDS = 180  # until a program counts as hung
 
 Json = dict[str, Any]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if transport.PVESH:
+        exceptions.skip(items)
 
 
 @pytest.fixture(scope="session")

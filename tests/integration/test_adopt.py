@@ -24,7 +24,7 @@ from ansible_collections.homelab.pve.tests.integration.conftest import Ansible, 
 from ansible_collections.homelab.pve.tests.integration.infos import everything
 from ansible_collections.homelab.pve.tests.pvesh import transport
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, Simulator
-from ansible_collections.homelab.pve.tests.unit.access.strategies import CALLER, states
+from ansible_collections.homelab.pve.tests.unit.access.strategies import states
 from ansible_collections.homelab.pve.tests.unit.adopt.clusters import access, ruleset
 from ansible_collections.homelab.pve.tests.unit.firewall.strategies import NODE, lists, rulesets
 from hypothesis import HealthCheck, given, settings
@@ -54,7 +54,7 @@ def test_adopt_apply_audit(running_simulator: Simulator, state, cluster, node, g
     }
     running_simulator.load({**access(state), "firewall": places})
     before = running_simulator.export()
-    options = {**connection(running_simulator), "token_id": CALLER, "token_secret": ROOT_SECRET}
+    options = connection(running_simulator)
     now = 1_800_000_000.0
     with Client(ConnectionOptions.from_params(options, {})) as client:
         observed = survey(Recorder(client.read_only()), now)

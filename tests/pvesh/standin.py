@@ -25,9 +25,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ansible_collections.homelab.pve.plugins.module_utils.access.model import ROOT
 from ansible_collections.homelab.pve.tests.simulator import Simulator
 from ansible_collections.homelab.pve.tests.simulator.errors import ApiError
-from ansible_collections.homelab.pve.tests.simulator.permission import ROOT
 from ansible_collections.homelab.pve.tests.simulator.schema import Endpoint, Parameter
 
 METHODS = {"get": "GET", "create": "POST", "set": "PUT", "delete": "DELETE"}

@@ -7,14 +7,11 @@ import functools
 import os
 from typing import Any
 
-import pytest
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.tests.pvesh.standin import Standin
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
 
 PVESH = os.environ.get("TEST_TRANSPORT") == "pvesh"
-# Who asks.
-CALLER = "root@pam" if PVESH else ROOT_TOKEN
 
 
 @functools.cache
@@ -54,8 +51,3 @@ def environment(simulator: Simulator) -> dict[str, str]:
 def variables(simulator: Simulator) -> dict[str, Any]:
     """Return what playbooks take as variables beside the environment: where PVE is, for pvesh."""
     return {f"pve_{name}": value for name, value in connection(simulator).items()} if PVESH else {}
-
-
-def https_only(what: str) -> pytest.MarkDecorator:
-    """Mark what only HTTPS has, such as a caller other than root@pam, and say what that is."""
-    return pytest.mark.skipif(PVESH, reason=f"over pvesh there is no {what}")

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
+from ansible_collections.homelab.pve.plugins.module_utils.access.model import ROOT
+
 from .auth import Authenticator, Credentials
 from .errors import ApiError, Failure, Forbidden, NotSimulated, ParameterError, Unauthorised, Unreachable
 from .handlers import Call, load_all
-from .permission import ROOT, enforce
+from .permission import enforce
 from .schema import Endpoint, tree
 from .state import State
 from .verify import verify
