@@ -183,6 +183,7 @@ def _look_at_node(steps: Steps, question: HostQuestion) -> None:
     steps.take("listening", lambda: host_side.judge_listening(found, question.port))
     for name in _SERVICES:
         steps.take(name, partial(_service, name))
+    steps.take("pveum", _pveum)
     defaults = _read(_DEFAULTS) or ""
     steps.take("allowed", lambda: _allowed(defaults, question.clients))
 
@@ -190,6 +191,12 @@ def _look_at_node(steps: Steps, question: HostQuestion) -> None:
 def _service(name: str) -> Check:
     said = _say("systemctl", "is-active", name)
     return skipped("There is no systemctl here.") if said is None else host_side.judge_service(name, said)
+
+
+def _pveum() -> Check:
+    """Look whether the commands that the mends name are those of this release."""
+    done = _run("pveum", "user", "token", "list", "root@pam")
+    return skipped("There is no pveum here.") if done is None else host_side.judge_pveum(done.returncode, done.stderr)
 
 
 def _allowed(defaults: str, clients: Sequence[str]) -> Check:
@@ -233,16 +240,22 @@ def _read(name: str) -> str | None:
 
 def _say(*command: str) -> str | None:
     """Return what a command prints, None where it cannot be run."""
+    done = _run(*command)
+    return None if done is None else done.stdout
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str] | None:
+    """Run a command that only reads; None where it cannot be run."""
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
             env={"PATH": f"{os.environ.get('PATH', '')}:{_SYSTEM}", "LC_ALL": "C"},
             timeout=_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.decode("utf-8", errors="replace")

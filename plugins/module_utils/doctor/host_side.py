@@ -11,11 +11,11 @@ from ..access.model import NO_ACCESS, ROOT, AccessState, Principal, is_token, ow
 from ..access.permissions import Evaluator, entry_paths
 from ..client.errors import ApiError
 from ..firewall.guard import Host, Situation, not_reaching
-from ..wording import day, some_of
+from ..wording import day, one_line, some_of
 from . import mends
 from .packet_filter import ACCEPT, UNKNOWN, Filter, Knock, refusals
 from .reach import API_PORT
-from .report import Check, failed, passed, skipped
+from .report import Check, failed, meant_by, passed, skipped
 from .rights import reading
 
 _LISTENS = "0A"
@@ -68,6 +68,16 @@ def judge_service(name: str, state: str) -> Check:
         return passed(f"{name} runs.")
     diagnosis = {"pveproxy": "api_down", "pvedaemon": "daemon_down"}.get(name, "daemon_down")
     return failed(diagnosis, f"{name} is {state.strip() or 'not known'}.", f"On the host: {_LOOK.format(name)}.")
+
+
+def judge_pveum(code: int, said: str) -> Check:
+    """Say whether ``pveum user token list`` is a command of this release, by its code and what it said."""
+    if code == 0:
+        return passed("pveum takes the words that are used here.")
+    if "pveum_syntax" in meant_by(said):
+        mend = "pveversion tells the release. pveum user token is there since 6.2; before, there are no tokens."
+        return failed("pveum_syntax", f"pveum user token list: {one_line(said)[:200]}", mend)
+    return skipped(f"pveum: {one_line(said)[:200]}")
 
 
 def judge_allowed(defaults: str, clients: Sequence[str]) -> Check:

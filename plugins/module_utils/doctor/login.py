@@ -12,8 +12,7 @@ from ..client.http import Client
 from . import mends
 from .report import Check, failed, meant_by, passed
 
-# From this release on (in fact from 9.1.5) one text stands for all causes.
-_ONE_TEXT = "Authentication failed!"
+_FACTOR = "second factor"
 _DAMAGED = ("separator_wrong", "token_id_not_whole")
 
 
@@ -30,7 +29,7 @@ def log_in(client: Client, asker: Asker) -> Check:
     try:
         unused = client.version
     except AuthenticationError as error:
-        return refusal(error.text, asker)
+        return failed_call(error) if _FACTOR in error.hint else refusal(error.text, asker)
     except OptionError as error:
         return failed("library_missing", error.message, error.hint)
     except PveError as error:
@@ -40,7 +39,7 @@ def log_in(client: Client, asker: Asker) -> Check:
 
 def failed_call(error: PveError) -> Check:
     """Return a failure that none of the known causes explains."""
-    second = "second factor" in error.message
+    second = _FACTOR in error.message or _FACTOR in error.hint
     mend = error.hint or "On the host: journalctl -u pveproxy -u pvedaemon."
     return failed("second_factor" if second else "call_failed", error.message, mend)
 

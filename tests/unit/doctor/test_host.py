@@ -33,6 +33,8 @@ from ansible_collections.homelab.pve.tests.unit.doctor.worlds import (
     passing_on,
     talking,
 )
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 
 def options(authority: Authority, port: int, **given: Any) -> Json:
@@ -213,6 +215,18 @@ def test_a_certificate_of_a_ca_that_is_not_trusted(server: Server, authority: Au
     assert found.diagnosis == "certificate_untrusted"
     assert "Proxmox Virtual Environment" in found.said
     assert server.certificate_fingerprint in found.mend
+
+
+def test_a_certificate_for_something_else(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of a client cannot prove a server."""
+    builder = authority._builder
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    monkeypatch.setattr(
+        authority, "_builder", lambda *told: builder(*told).add_extension(usage, critical=True), raising=True
+    )
+    with Server(authority.certificate()) as server:
+        server.default = as_pve()
+        assert diagnosis(options(authority, server.port)) == "certificate_invalid"
 
 
 def test_a_certificate_that_was_changed(server: Server, authority: Authority) -> None:

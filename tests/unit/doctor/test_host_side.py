@@ -208,6 +208,20 @@ def test_services(name: str, state: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "said", "expected", "status"),
+    [
+        (0, "", "", "passed"),
+        (255, "ERROR: no command specified\nUSAGE: pveum <COMMAND> [ARGS]\n", "pveum_syntax", "failed"),
+        (255, "ERROR: unknown command 'pveum user token'\n", "pveum_syntax", "failed"),
+        (255, "please run as root\n", "", "skipped"),
+    ],
+)
+def test_words_of_pveum(code: int, said: str, expected: str, status: str) -> None:
+    found = host_side.judge_pveum(code, said)
+    assert (found.diagnosis, found.status) == (expected, status)
+
+
+@pytest.mark.parametrize(
     ("text", "out"),
     [
         ("", False),

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
+from ansible_collections.homelab.pve.plugins.module_utils.client import https
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import OPTIONS
 from ansible_collections.homelab.pve.plugins.module_utils.doctor.client_side import Question, examine
 from ansible_collections.homelab.pve.plugins.module_utils.doctor.report import DIAGNOSES, meant_by
@@ -167,6 +168,35 @@ def test_a_password_that_is_refused(clusters: Any, release: str) -> None:
     found = only(cluster.ask(token_id=None, token_secret=None, user="root@pam", password="wrong-password"))
     assert found.diagnosis == "password_refused"
     assert "wrong-password" not in str(found.as_data())
+
+
+@pytest.mark.parametrize("given", [None, "totp:000000"])
+def test_a_second_factor(cluster: Cluster, given: str | None) -> None:
+    entry = {"id": "t", "type": "totp", "description": "phone", "enable": 1, "created": PAST}
+    cluster.simulator.load(
+        {
+            "passwords": {USER: "right-password"},
+            "tfa": [{"userid": USER, "entries": [entry]}],
+            "factors": {USER: {"totp": "JBSWY3DPEHPK3PXP"}},
+        }
+    )
+    password = {"token_id": None, "token_secret": None, "user": USER, "password": "right-password"}
+    assert only(cluster.ask(**password, second_factor=given)).diagnosis == "second_factor"
+
+
+def test_what_nothing_explains(cluster: Cluster) -> None:
+    cluster.reader(READER)
+    cluster.simulator.fault("GET", "/nodes", do="status", status=500, reason="some Perl error", times=0)
+    found = only(cluster.ask())
+    assert found.diagnosis == "call_failed"
+    assert "some Perl error" in found.said
+
+
+def test_a_machine_without_the_library(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(https, "HAS_REQUESTS", False)
+    found = only(cluster.ask())
+    assert found.diagnosis == "library_missing"
+    assert "python3-requests" in found.mend
 
 
 # -- behind the API ----------------------------------------------------------------------------------------------------
