@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -440,3 +442,16 @@ def test_a_clone_asks_the_same_way(program: Program) -> None:
         clone.get("/nodes")
         assert (clone.identity, clone.warnings, clone.read_only().identity) == ("root@pam", [], "root@pam")
     assert noted(folder)[:2] == ["get", "/nodes"]
+
+
+def test_it_takes_no_library() -> None:
+    program = (
+        "import sys; sys.modules['requests'] = sys.modules['urllib3'] = None\n"
+        f"sys.path[:0] = {[path for path in sys.path if '.nox' in path]!r}\n"
+        "from ansible_collections.homelab.pve.plugins.module_utils.client import http, options\n"
+        "client = http.Client(options.ConnectionOptions.from_params({'transport': 'pvesh', 'host': 'pve'}, {}))\n"
+        f"print(client, client.with_token({TOKEN!r}, {SECRET!r}), client.with_password('joe@pve', 'x'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    here = "https://127.0.0.1:8006"
+    assert done.stdout == f"<Client root@pam at pvesh on pve> <Client {TOKEN} at {here}> <Client joe@pve at {here}>\n"
