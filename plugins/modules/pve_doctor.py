@@ -236,7 +236,7 @@ def main() -> None:
         OPTIONS,
         work,
         required_by={"admin_token_secret": "admin_token_id", "admin_token_file": "admin_token_id"},
-        mutually_exclusive=[("header", "token_id"), ("admin_token_secret", "admin_token_file")],
+        mutually_exclusive=[("admin_token_secret", "admin_token_file")],
     )
 
 

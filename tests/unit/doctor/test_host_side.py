@@ -16,6 +16,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.doctor import host_rea
 from ansible_collections.homelab.pve.plugins.module_utils.doctor.consult import consult
 from ansible_collections.homelab.pve.plugins.module_utils.doctor.packet_filter import Filter, Knock
 from ansible_collections.homelab.pve.plugins.module_utils.doctor.report import DIAGNOSES, Report, failed, passed
+from ansible_collections.homelab.pve.tests.pvesh.standin import Standin
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN
 from ansible_collections.homelab.pve.tests.unit.doctor.worlds import PAST, SECRET, TOKEN, USER, Cluster, Json
 
@@ -313,6 +314,48 @@ def test_tables_that_iptables_does_not_show() -> None:
         "table inet nat {\n chain x { type nat hook output priority 0; }\n}\n"
     )
     assert host_reads._other_tables(text) == ["inet proxmox-firewall"]
+
+
+# A socket that listens on port 8006 of every address, as the kernel tells it.
+LISTENS = "   0: 00000000:1F46 00000000:0000 0A 00000000:00000000\n"
+
+
+def programs(folder: Path, **texts: str) -> None:
+    """Put programs into a folder that print a text each."""
+    for name, text in texts.items():
+        (folder / f"{name}.txt").write_text(text)
+        program = folder / name.replace("_", "-")
+        program.write_text(f'#!/bin/sh\ncat "{folder}/{name}.txt"\n')
+        program.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("client", "acl", "expected"),
+    [
+        (CLIENT, [READER], []),
+        ("10.0.0.1", [READER], ["firewall_not_applied"]),
+        (CLIENT, [("/", "PVEAuditor", "token")], ["user_without_acl"]),
+    ],
+)
+def test_a_node(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str, acl: Any, expected: list[str]
+) -> None:
+    """PVE is asked by pvesh, without any credentials; the node says what its own programs say."""
+    saved = SAVED.format(first="", rule="", rest="-j DROP", policy="ACCEPT")
+    programs(tmp_path, systemctl="active\n", pveum="", iptables_save=saved, ipset=SETS)
+    cluster.reader(*acl)
+    monkeypatch.setattr(host_reads, "_read", {"/proc/net/tcp": LISTENS}.get)
+    monkeypatch.setattr(host_reads, "_SYSTEM", "/nonexistent")
+    with Standin(cluster.simulator) as pvesh:
+        monkeypatch.setenv("PATH", f"{tmp_path}:{pvesh.folder}:/usr/bin:/bin")
+        told = {"side": "host", "subject": TOKEN, "client_addresses": [client]}
+        # What a consumer logs in with is passed over on a node.
+        result, unused = consult({**told, "token_id": "half", "token_secret": SECRET}, {})
+    assert {check["side"] for check in result["checks"]} == {"host"}
+    assert result["diagnoses"] == expected, result["lines"]
+    fine = {check["name"] for check in result["checks"] if check["status"] == "passed"}
+    assert fine >= {"listening", "pve-cluster", "pvedaemon", "pveproxy", "pveum", "allowed", "quorum", "user"}
+    assert SECRET not in str(result)
 
 
 def test_a_node_that_is_not_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
