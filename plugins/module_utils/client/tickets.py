@@ -131,6 +131,9 @@ class LogIn:
     def over(self, ticket: Ticket) -> bool:
         """PVE refused a ticket. Return whether there may be another: where this one came out of the cache."""
         with self._mutex:
+            if self._ticket is not None and self._ticket.text != ticket.text:
+                # Another thread was faster.
+                return True
             if self._cache is None or self._made:
                 return False
             self._refused, self._ticket = ticket.text, None

@@ -217,6 +217,18 @@ def test_a_ticket_that_cannot_be_renewed_is_forgotten(world: World) -> None:
     world.log_in().ticket(pve)
 
 
+def test_another_thread_that_was_faster_is_believed(world: World) -> None:
+    pve = Pve()
+    world.log_in().ticket(pve)
+    shared = world.log_in()
+    old = shared.ticket(pve)
+    for unused in range(2):
+        assert shared.over(old)
+        new = shared.ticket(pve)
+    assert not shared.over(new)
+    assert pve.kinds == "PP"
+
+
 def test_another_process_that_was_faster_is_believed(world: World) -> None:
     pve = Pve()
     world.log_in().ticket(pve)
