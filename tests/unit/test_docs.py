@@ -100,6 +100,7 @@ RUN = {
     "ansible-playbook homelab.pve.doctor ": "tests/integration/test_doctor.py",
     "ansible-playbook homelab.pve.revoke ": "tests/integration/test_revoke.py",
     "ansible-playbook homelab.pve.verify ": "tests/integration/test_verify.py",
+    "ansible-playbook homelab.pve.cards ": "tests/integration/test_cards.py",
     "ansible-playbook -i inventory.ini api-clients.yml": "tests/packets/test_role.py",
     "ansible-playbook login.yml": "tests/integration/test_login.py",
     "make demo": "tests/integration/test_site.py",
