@@ -42,6 +42,7 @@ PLAYBOOKS = {
     "acl": "pve_acl: given, changed, taken away",
     "access": "pve_access: a document applied, what is not in it removed",
     "readers": "pve_access, pve_proof: readers, their secrets, their proofs",
+    "life": "pve_verification, pve_rotation, pve_card, pve_revocation, pve_doctor: a token from its birth to its end",
     "firewall": "pve_fw_..., pve_firewall: aliases, IP sets, groups and rules made, changed, deleted",
     "site": "playbook site, roles firewall and access: a policy file applied and proved",
     "facts": "pve_info, playbook gather, the inventory: all that is there, read only",
