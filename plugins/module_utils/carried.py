@@ -23,9 +23,10 @@ from .secret_file import Place, SecretPlace
 
 # The option of a module, and the key of its result.
 KEY = "_keeping"
-OPTION = {KEY: {"type": "dict", "no_log": False}}
 # What is kept beside a secret, by the names that notes have.
 NOTES = ("born", "rotation")
+# What a marker says of the time before.
+_BEFORE = ("was", "replaces")
 
 Options = dict[str, Any]
 
@@ -59,10 +60,9 @@ class PlacesHere:
         return {}
 
 
-def places_of(params: Mapping[str, Any]) -> Places:
-    """Return the places of a task, out of its options."""
-    carried = params.get(KEY)
-    return CarriedPlaces(carried) if carried else PlacesHere()
+def places_of(carried: Any) -> Places:
+    """Return the places of a task, by what came with it; None for those on the machine where it runs."""
+    return PlacesHere() if carried is None else CarriedPlaces(carried)
 
 
 class CarriedPlaces:
@@ -147,7 +147,7 @@ class CarriedPlace:
         if content == self._written or self._written is None or self._marker is None:
             return content == self._written
         # Asked for once more after a lost answer: what was before the first time still stands there.
-        return content == {**self._written, "was": content.get("was")}
+        return _lasting(content) == _lasting(self._written)
 
     def read_marker(self) -> dict[str, Any] | None:
         return self._marker
@@ -186,6 +186,10 @@ class CarriedPlace:
 
     def noted(self, kind: str) -> dict[str, Any] | None:
         return self._notes.get(kind)
+
+
+def _lasting(marker: Mapping[str, Any]) -> Options:
+    return {name: value for name, value in marker.items() if name not in _BEFORE}
 
 
 def digest_of(secret: str) -> str:

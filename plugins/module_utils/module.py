@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .access.document import Document
 from .access.task import AccessTask
-from .carried import places_of
+from .carried import KEY, places_of
 from .client.errors import PveError
 from .client.http import Client
 from .client.options import ConnectionOptions, argument_spec
@@ -64,6 +64,21 @@ class _Module(AnsibleModule):
         super()._log_invocation()  # type: ignore[no-untyped-call]  # Ansible has no types
 
 
+class _CarryingModule(_Module):
+    """A module whose secrets may be kept elsewhere: what it has to know for that comes in an option nobody writes."""
+
+    carried: Any = None
+
+    def _load_params(self) -> None:
+        super()._load_params()  # type: ignore[no-untyped-call]  # Ansible has no types
+        # Taken out before options are checked, logged or shown.
+        self.carried = self.params.pop(KEY, None)
+
+    def _log_invocation(self) -> None:
+        self.no_log_values.update(_passwords(self.carried))
+        super()._log_invocation()
+
+
 def _passwords(raw: Any) -> Iterator[str]:
     """Yield what stands under names of secrets in options, however deep, be they misspelt or out of place there."""
     if isinstance(raw, Mapping):
@@ -79,8 +94,11 @@ def _passwords(raw: Any) -> Iterator[str]:
 
 def make_module(options: Options, **rules: Any) -> AnsibleModule:
     """Return the module for its own ``options`` and those of the connection."""
-    spec = {**options, **argument_spec()}
-    return _Module(argument_spec=spec, supports_check_mode=True, **rules)  # type: ignore[no-untyped-call]  # Ansible has no types
+    return _Module(**_told(options, rules))  # type: ignore[no-untyped-call]  # Ansible has no types
+
+
+def _told(options: Options, rules: Options) -> Options:
+    return {"argument_spec": {**options, **argument_spec()}, "supports_check_mode": True, **rules}
 
 
 def connect(module: AnsibleModule) -> Client:
@@ -95,8 +113,8 @@ def run_access(
     **rules: Any,
 ) -> None:
     """Run a module about access: read the document out of its options, reconcile, and exit."""
-    module = make_module(options, **rules)
-    places = places_of(module.params)
+    module = _CarryingModule(**_told(options, rules))  # type: ignore[no-untyped-call]  # Ansible has no types
+    places = places_of(module.carried)
     wanted = Document()
     try:
         wanted = document(module.params)

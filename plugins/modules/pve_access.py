@@ -730,7 +730,6 @@ rights:
 
 from ansible_collections.homelab.pve.plugins.module_utils.access import spec
 from ansible_collections.homelab.pve.plugins.module_utils.access.document import parse_document
-from ansible_collections.homelab.pve.plugins.module_utils.carried import OPTION
 from ansible_collections.homelab.pve.plugins.module_utils.module import run_access
 
 
@@ -740,7 +739,7 @@ def main() -> None:
     allowances = {name: {"type": "bool", "default": False} for name in switches}
     widening = {"max_widening": {"type": "str", "choices": ["any", "none"], "default": "any"}}
     run_access(
-        {**spec.DOCUMENT, **allowances, **spec.LOCKOUT, **widening, **OPTION},
+        {**spec.DOCUMENT, **allowances, **spec.LOCKOUT, **widening},
         parse_document,
         lambda params, plan, task: plan.result,
     )

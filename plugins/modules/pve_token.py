@@ -222,7 +222,6 @@ from ansible_collections.homelab.pve.plugins.module_utils.access import spec
 from ansible_collections.homelab.pve.plugins.module_utils.access.document import Document, parse_token
 from ansible_collections.homelab.pve.plugins.module_utils.access.plan import powerless_hint
 from ansible_collections.homelab.pve.plugins.module_utils.access.task import AccessTask
-from ansible_collections.homelab.pve.plugins.module_utils.carried import OPTION
 from ansible_collections.homelab.pve.plugins.module_utils.module import Params, one_object, run_access
 from ansible_collections.homelab.pve.plugins.module_utils.reconcile import Plan
 
@@ -242,7 +241,7 @@ def _result(params: Params, plan: Plan, task: AccessTask) -> Params:
 def main() -> None:
     """Run the module."""
     run_access(
-        {**spec.TOKEN, "return_secret": {"type": "bool", "default": False, "no_log": False}, **spec.LOCKOUT, **OPTION},
+        {**spec.TOKEN, "return_secret": {"type": "bool", "default": False, "no_log": False}, **spec.LOCKOUT},
         lambda params: Document(tokens=(parse_token(params),), allow_lockout=params["allow_lockout"]),
         _result,
     )

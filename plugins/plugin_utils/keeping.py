@@ -62,7 +62,6 @@ class Keeper:
     def _ask(self, seen: Mapping[str, Options], *, only_plan: bool) -> tuple[Result, Answer | None]:
         """Run the module. There is no answer where it did not end as modules do."""
         result = self._run({"only_plan": only_plan, "public": self._keys.public, "places": dict(seen)})
-        result.get("invocation", {}).get("module_args", {}).pop(KEY, None)
         told = result.pop(KEY, None)
         return result, None if told is None else Answer(str(told), self._keys)
 

@@ -130,7 +130,7 @@ def file_steps(elsewhere: Elsewhere) -> Iterator[Callable[[], object]]:
     for nth in itertools.count(first, STRIDE):
 
         def work(nth: int = nth) -> object:
-            secret_file.os = _DyingOs(nth)  # type: ignore[attr-defined]
+            pytest.MonkeyPatch().setattr(secret_file, "os", _DyingOs(nth))
             return elsewhere.carry_out()
 
         yield work
