@@ -183,3 +183,19 @@ def test_the_playbook(ansible: Ansible, simulator: Simulator, secret: Path) -> N
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
     assert SECRET in (folder / "joe@pve+ci.txt").read_text()
     assert sorted(file.name for file in folder.iterdir())[:2] == ["joe@pve+ci.curl.sh", "joe@pve+ci.env.sh"]
+
+
+def test_the_site_tells_cards_of_new_readers_alone(ansible: Ansible, simulator: Simulator) -> None:
+    readers = [reader(secret_file="~/joe", token="joe@pve!new"), reader()]
+    (ansible.home / "policy.json").write_text(json.dumps({"pve_access": {"readers": readers}}))
+    env = {
+        **{"PVE_HOST": simulator.host, "PVE_PORT": str(simulator.port), "PVE_CA_PATH": simulator.ca_file},
+        **{"PVE_TOKEN_ID": ROOT_TOKEN, "PVE_TOKEN_SECRET": ROOT_SECRET},
+    }
+    done = ansible.playbook("homelab.pve.site", variables={"policy": "policy.json", "prove": "none"}, env=env)
+    assert done.returncode == 0, done.output
+    told = "\n".join(done.result("Tell what was done")["msg"])
+    assert "Connection card of joe@pve!new" in told
+    assert f"in the file {ansible.home}/joe" in told
+    assert told.count("Connection card") == 1
+    assert (ansible.home / "joe").read_text().strip() not in done.output
