@@ -145,7 +145,9 @@ class Births:
             staged = place.staged()
             if staged is not None and self._works(spec.tokenid, staged):
                 return STAGED
-            return KEPT if place.exists and self._works(spec.tokenid, place.read()) else UNFINISHED
+            # The secret that was to be replaced may work still: then there is no other one yet.
+            replaced = place.exists and place.digest() != marker.get("replaces")
+            return KEPT if replaced and self._works(spec.tokenid, place.read()) else UNFINISHED
         if not place.exists:
             return MISSING
         secret = place.read()
@@ -261,8 +263,16 @@ class Births:
             "purpose": (earlier or {}).get("purpose") or change.action,
             "fields": fields,
             "was": before,
+            "replaces": self._replaced(spec, change, earlier),
             "acl": (change.after or {}).get("acl") or (earlier or {}).get("acl") or [],
         }
+
+    def _replaced(self, spec: TokenSpec, change: Change, earlier: Mapping[str, Any] | None) -> str:
+        """Return the digest of the secret in whose place another is to stand; empty where there is none."""
+        if change.action != "renew":
+            return str((earlier or {}).get("replaces") or "")
+        place = self.place_at(spec.secret_file or "")
+        return place.digest() if place.exists else ""
 
     def _ask(self, spec: TokenSpec, change: Change) -> str:
         """Ask PVE for the token and return its secret."""

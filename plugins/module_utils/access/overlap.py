@@ -114,18 +114,14 @@ class Rotation:
         return self.client
 
     def _secrets(self, stand_in: str) -> Iterator[tuple[str, str]]:
-        """Yield what may log in, the likeliest first. No token renews itself."""
-        own = [secret for secret in (self._own(), self.place.staged()) if secret]
-        standing_in = [self.other_place.read()] if stand_in and self.other_place.exists else []
-        for secret in standing_in if self.step == RENEW else []:
-            yield stand_in, secret
-        for secret in own:
-            yield self.spec.tokenid, secret
-        for secret in standing_in if self.step != RENEW else []:
-            yield stand_in, secret
+        """Yield what may log in, the likeliest first.
 
-    def _own(self) -> str:
-        return self.place.read() if self.place.exists else ""
+        No token renews itself; and one that is being made anew may log in already, and have no rights yet.
+        """
+        own = [(self.spec.tokenid, self.place.read())] if self.place.exists else []
+        standing_in = [(stand_in, self.other_place.read())] if stand_in and self.other_place.exists else []
+        first = self.step == RENEW or self.place.read_marker() is not None
+        yield from [*standing_in, *own] if first else [*own, *standing_in]
 
     def _must_see(self, view: View) -> None:
         for what, needed in (("users", "User.Modify on /access/groups"), ("acl", "Sys.Audit on /access")):
