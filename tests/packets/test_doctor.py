@@ -26,6 +26,22 @@ REFUSING = {
     "-p tcp --dport 8006 -j REJECT --reject-with tcp-reset": "port_refused",
     "-j DROP": "host_silent",
 }
+# In the manner of proxmox-firewall: verdicts by the state of the connection, sets, a chain for the host.
+PROXMOX_FIREWALL = """
+table inet proxmox-firewall {
+  set management { type ipv4_addr; flags interval; elements = { 192.168.40.0/28, 192.168.40.200-192.168.40.210 } }
+  chain host-in {
+    ip saddr @management tcp dport { 22, 8006 } accept
+    tcp dport 8000-8010 counter drop
+  }
+  chain input {
+    type filter hook input priority filter; policy accept;
+    iifname "lo" accept
+    ct state vmap { established : accept, related : accept, invalid : drop }
+    meta nfproto ipv4 jump host-in
+  }
+}
+"""
 ADMIN = "192.168.40.1"
 NOWHERE = "10.99.0.1"
 
@@ -77,6 +93,15 @@ def test_packets_that_are_refused(world: World) -> None:
         assert on_node["diagnosis"] == "packet_filter"
         assert CONTAINER[0] in on_node["said"]
         world.sh("iptables -D INPUT 1")
+    world.sh("nft -f -", input=PROXMOX_FIREWALL)
+    (found,) = from_machine(world, "container", HOST[0])
+    assert found["diagnosis"] == "port_filtered"
+    (on_node, configured, let_in) = from_node(world, (CONTAINER[0], False), (CONTAINER[0], True), (ADMIN, False))
+    assert on_node["diagnosis"] == "packet_filter"
+    assert "nft table inet proxmox-firewall, chain host-in" in on_node["said"]
+    assert configured["diagnosis"] == "firewall_not_applied"
+    assert let_in["status"] == "passed"
+    world.sh("nft delete table inet proxmox-firewall")
     # As the guide does it by hand: then both sides are content.
     (on_node,) = from_node(world, (CONTAINER[0], False))
     assert on_node["status"] == "passed"

@@ -29,10 +29,11 @@ from ..least.answer import Wanted, answer
 from ..policy.observe import read_ruleset
 from ..policy.sources import Recorder
 from . import host_side
+from .iptables import read_iptables
 from .login import failed_call
-from .packet_filter import Filter
+from .nftables import read_nftables
 from .reach import API_PORT
-from .report import HOST, PASSED, Check, Report, Steps, skipped
+from .report import HOST, Check, Report, Steps, skipped
 
 _SERVICES = ("pve-cluster", "pvedaemon", "pveproxy")
 _DEFAULTS = "/etc/default/pveproxy"
@@ -210,24 +211,15 @@ def _packet_filter(question: HostQuestion, *, configured: bool) -> Check:
         return skipped("It is not known where the client comes from: give client_addresses.")
     sets = _say("ipset", "save") or ""
     saved = {4: _say("iptables-save"), 6: _say("ip6tables-save")}
-    filters = {version: Filter.of(text, sets) for version, text in saved.items() if text is not None}
-    others = _other_tables(_say("nft", "list", "ruleset") or "")
-    if not filters and not others:
-        return skipped("Neither iptables-save nor nft can be run here.")
-    found = host_side.judge_filters(filters, question.clients, question.port, configured=configured)
-    if found.status == PASSED and others:
-        return skipped(f"iptables lets them in. nftables has rules that are not read: nft list table {others[0]}")
-    return found
-
-
-def _other_tables(ruleset: str) -> list[str]:
-    """Return the tables that iptables does not show and that look at what comes in."""
-    found = []
-    for part in re.split(r"^(?=table )", ruleset, flags=re.MULTILINE):
-        name = re.match(r"table (\w+ \S+) \{", part)
-        if name and "hook input" in part and not re.match(r"ip6? (filter|raw|mangle|nat|security)\Z", name[1]):
-            found.append(name[1])
-    return found
+    filters = [read_iptables(text, sets, version=version) for version, text in saved.items() if text]
+    ruleset = _say("nft", "--json", "list", "ruleset")
+    try:
+        filters += read_nftables(ruleset) if ruleset else []
+    except (ValueError, KeyError, TypeError):
+        return skipped("What nft prints is not understood: look at nft list ruleset.")
+    if not filters:
+        return skipped("Neither iptables-save nor nft says anything here.")
+    return host_side.judge_filters(filters, question.clients, question.port, configured=configured)
 
 
 def _read(name: str) -> str | None:

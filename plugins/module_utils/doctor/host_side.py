@@ -13,7 +13,7 @@ from ..client.errors import ApiError
 from ..firewall.guard import Host, Situation, not_reaching
 from ..wording import day, one_line, some_of
 from . import mends
-from .packet_filter import ACCEPT, UNKNOWN, Filter, Knock, refusals
+from .packet_filter import ACCEPT, UNKNOWN, Filter, Knock, inside, refusals
 from .reach import API_PORT
 from .report import Check, failed, meant_by, passed, skipped
 from .rights import reading
@@ -107,23 +107,7 @@ def _ranges(text: str) -> list[str]:
 
 
 def _among(client: str, ranges: Iterable[str]) -> bool:
-    address = ipaddress.ip_address(client)
-    for text in ranges:
-        if text == "all":
-            return True
-        first, dash, last = text.partition("-")
-        try:
-            if dash:
-                ends = ipaddress.ip_address(first), ipaddress.ip_address(last)
-                inside = ends[0].version == address.version and int(ends[0]) <= int(address) <= int(ends[1])
-            else:
-                network = ipaddress.ip_network(text, strict=False)
-                inside = network.version == address.version and address in network
-        except ValueError:
-            continue
-        if inside:
-            return True
-    return False
+    return any(text == "all" or inside(ipaddress.ip_address(client), text) for text in ranges)
 
 
 # -- packet filters ----------------------------------------------------------------------------------------------------
@@ -149,27 +133,36 @@ def judge_firewall(host: Host, situation: Situation, clients: Sequence[str], por
     return failed("firewall_rule", said, mend)
 
 
-def judge_filters(filters: Mapping[int, Filter], clients: Sequence[str], port: int, *, configured: bool) -> Check:
+def judge_filters(filters: Sequence[Filter], clients: Sequence[str], port: int, *, configured: bool) -> Check:
     """Say whether the kernel's rules let the clients in. ``configured``: PVE's firewall, as configured, does."""
+    doubts = []
     for client in clients:
         version = ipaddress.ip_address(client).version
-        if version not in filters:
-            continue
-        found = filters[version].outcomes(Knock(client, port))
-        for action, rule in refusals(found):
-            if ACCEPT in found or UNKNOWN in found:
-                return skipped(f"It depends on more than is known whether {client} gets in: {rule}")
-            said = f"{action} for {client}: {rule}"
-            if configured and "PVEFW" in rule:
-                mend = "On the host: pve-firewall status; journalctl -u pve-firewall; systemctl restart pve-firewall."
-                return failed("firewall_not_applied", said, mend)
-            family = "ip6tables" if version == 6 else "iptables"
-            mend = (
-                f"The role homelab.pve.host_firewall. On the host, until its next start: {family} -I INPUT 1 "
-                f"-s {client} -p tcp --dport {port} -j ACCEPT"
-            )
-            return failed("packet_filter", said, mend)
-    return passed(f"The rules in the kernel let {some_of(clients)} in.")
+        for one in (one for one in filters if version in one.versions):
+            found = one.outcomes(Knock(client, port))
+            if UNKNOWN in found:
+                doubts.append(f"It depends on more than is known whether {client} gets in: {found[UNKNOWN]}")
+            for action, rule in refusals(found):
+                if ACCEPT not in found and UNKNOWN not in found:
+                    return _kept_out(client, port, f"{action} for {client}: {rule}", configured=configured)
+                doubts.append(f"It depends on more than is known whether {client} gets in: {rule}")
+    return skipped(doubts[0]) if doubts else passed(f"The rules in the kernel let {some_of(clients)} in.")
+
+
+def _kept_out(client: str, port: int, said: str, *, configured: bool) -> Check:
+    if configured and ("PVEFW" in said or "proxmox-firewall" in said):
+        units = "proxmox-firewall" if "proxmox-firewall" in said else "pve-firewall"
+        mend = f"On the host: systemctl status {units}; journalctl -u {units}; systemctl restart {units}."
+        return failed("firewall_not_applied", said, mend)
+    if "nft table" in said:
+        mend = "The role homelab.pve.host_firewall. On the host: nft -a list ruleset shows the rule by its handle."
+        return failed("packet_filter", said, mend)
+    family = "ip6tables" if ":" in client else "iptables"
+    mend = (
+        f"The role homelab.pve.host_firewall. On the host, until its next start: {family} -I INPUT 1 "
+        f"-s {client} -p tcp --dport {port} -j ACCEPT"
+    )
+    return failed("packet_filter", said, mend)
 
 
 # -- who asks ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -14,7 +15,9 @@ pytest.importorskip("aiohttp")
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError
 from ansible_collections.homelab.pve.plugins.module_utils.doctor import host_reads, host_side
 from ansible_collections.homelab.pve.plugins.module_utils.doctor.consult import consult
-from ansible_collections.homelab.pve.plugins.module_utils.doctor.packet_filter import Filter, Knock
+from ansible_collections.homelab.pve.plugins.module_utils.doctor.iptables import read_iptables
+from ansible_collections.homelab.pve.plugins.module_utils.doctor.nftables import read_nftables
+from ansible_collections.homelab.pve.plugins.module_utils.doctor.packet_filter import Knock
 from ansible_collections.homelab.pve.plugins.module_utils.doctor.report import DIAGNOSES, Report, failed, passed
 from ansible_collections.homelab.pve.tests.pvesh.standin import Standin
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN
@@ -293,8 +296,8 @@ add PVEFW-0-management-v4 192.168.40.99 nomatch
     ],
 )  # fmt: skip
 def test_rules_of_the_kernel(source: str, first: str, rule: str, rest: str, policy: str, expected: str) -> None:
-    filter_ = Filter.of(SAVED.format(first=first, rule=rule, rest=rest, policy=policy), SETS)
-    assert " ".join(sorted(filter_.outcomes(Knock(source, 8006)))) == expected
+    found = read_iptables(SAVED.format(first=first, rule=rule, rest=rest, policy=policy), SETS)
+    assert " ".join(sorted(found.outcomes(Knock(source, 8006)))) == expected
 
 
 @pytest.mark.parametrize(
@@ -302,18 +305,63 @@ def test_rules_of_the_kernel(source: str, first: str, rule: str, rest: str, poli
     [("10.0.0.1", True, "firewall_not_applied"), ("10.0.0.1", False, "packet_filter"), (CLIENT, True, "")],
 )
 def test_what_keeps_a_client_out(source: str, configured: bool, expected: str) -> None:
-    filters = {4: Filter.of(SAVED.format(first="", rule="", rest="-j DROP", policy="ACCEPT"), SETS)}
+    filters = [read_iptables(SAVED.format(first="", rule="", rest="-j DROP", policy="ACCEPT"), SETS)]
     found = host_side.judge_filters(filters, [source], 8006, configured=configured)
     assert found.diagnosis == expected
 
 
-def test_tables_that_iptables_does_not_show() -> None:
-    text = (
-        "table ip filter {\n chain INPUT { type filter hook input priority 0; }\n}\n"
-        "table inet proxmox-firewall {\n chain input { type filter hook input priority 0; }\n}\n"
-        "table inet nat {\n chain x { type nat hook output priority 0; }\n}\n"
-    )
-    assert host_reads._other_tables(text) == ["inet proxmox-firewall"]
+IN = {"family": "inet", "table": "proxmox-firewall"}
+CHAIN = {**IN, "name": "input", "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}
+SADDR = {"payload": {"protocol": "ip", "field": "saddr"}}
+DPORT = {"payload": {"protocol": "tcp", "field": "dport"}}
+STATE = {"ct": {"key": "state"}}
+CLIENTS = {**IN, "name": "clients", "type": "ipv4_addr", "elem": [{"prefix": {"addr": "192.168.40.0", "len": 24}}]}
+
+
+def when(left: Any, right: Any, op: str = "==") -> Json:
+    return {"match": {"op": op, "left": left, "right": right}}
+
+
+@pytest.mark.parametrize(
+    ("source", "rules", "expected"),
+    [
+        (CLIENT, [], "ACCEPT"),
+        (CLIENT, [[{"drop": None}]], "DROP"),
+        (CLIENT, [[when(SADDR, "@clients"), {"accept": None}], [{"drop": None}]], "ACCEPT"),
+        ("10.0.0.1", [[when(SADDR, "@clients"), {"accept": None}], [{"drop": None}]], "DROP"),
+        ("fd00::1", [[when(SADDR, "@clients"), {"accept": None}], [{"reject": None}]], "REJECT"),
+        ("10.0.0.1", [[when(SADDR, CLIENT, "!="), {"drop": None}]], "DROP"),
+        ("fd00::1", [[when(SADDR, CLIENT, "!="), {"drop": None}]], "ACCEPT"),
+        (CLIENT, [[when(DPORT, {"set": [22, {"range": [8000, 8010]}]}), {"counter": {}}, {"drop": None}]], "DROP"),
+        (CLIENT, [[when(DPORT, 22), {"drop": None}]], "ACCEPT"),
+        (CLIENT, [[when(STATE, ["established", "related"], "in"), {"drop": None}]], "ACCEPT"),
+        (CLIENT, [[when({"meta": {"key": "iifname"}}, "lo"), {"drop": None}]], "ACCEPT"),
+        (CLIENT, [[when({"meta": {"key": "iifname"}}, "vmbr0"), {"drop": None}]], "ACCEPT DROP"),
+        (CLIENT, [[when({"meta": {"key": "l4proto"}}, "udp"), {"drop": None}]], "ACCEPT"),
+        (CLIENT, [[when({"meta": {"key": "nfproto"}}, "ipv4"), {"log": {}}, {"drop": None}]], "DROP"),
+        (CLIENT, [[{"limit": {"rate": 1}}, {"accept": None}], [{"drop": None}]], "ACCEPT DROP"),
+        (CLIENT, [[{"jump": {"target": "host-in"}}], [{"drop": None}]], "ACCEPT"),
+        ("10.0.0.1", [[{"jump": {"target": "host-in"}}], [{"drop": None}]], "DROP"),
+        ("10.0.0.1", [[{"goto": {"target": "host-in"}}], [{"drop": None}]], "ACCEPT"),
+        (
+            CLIENT,
+            [[{"vmap": {"key": STATE, "data": {"set": [["established", {"accept": None}], ["new", {"drop": None}]]}}}]],
+            "DROP",
+        ),
+    ],
+)
+def test_rules_of_nftables(source: str, rules: list[list[Json]], expected: str) -> None:
+    inner = [when(SADDR, {"range": ["192.168.40.80", "192.168.40.90"]}), {"accept": None}]
+    rows = [{"metainfo": {}}, {"table": {"family": "inet", "name": "proxmox-firewall"}}, {"chain": CHAIN}]
+    rows += [{"chain": {**IN, "name": "host-in"}}, {"set": CLIENTS}]
+    rows += [{"rule": {**IN, "chain": "input", "handle": 4, "expr": rule}} for rule in rules]
+    rows += [{"rule": {**IN, "chain": "host-in", "handle": 5, "expr": inner}}]
+    # What iptables shows itself is left to it.
+    rows += [{"chain": {"family": "ip", "table": "filter", "name": "INPUT", "type": "filter", "hook": "input"}}]
+    (found,) = read_nftables(json.dumps({"nftables": rows}))
+    assert " ".join(sorted(found.outcomes(Knock(source, 8006)))) == expected
+    check = host_side.judge_filters([found], [source], 8006, configured=True)
+    assert check.diagnosis == ("firewall_not_applied" if expected in ("DROP", "REJECT") else "")
 
 
 # A socket that listens on port 8006 of every address, as the kernel tells it.
