@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import pytest
 
 pytest.importorskip("pve_exporter")
 
+from ansible_collections.homelab.pve.plugins.module_utils.cards.card import CA, Card, Server
+from ansible_collections.homelab.pve.plugins.module_utils.cards.formats import FORMATS
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN, Simulator
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -46,10 +47,10 @@ class Metrics:
 
 @pytest.fixture
 def exporter(simulator: Simulator, environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
-    """The address of the program, with root's own token."""
-    user, unused, name = ROOT_TOKEN.partition("!")
-    token = {"user": user, "token_name": name, "token_value": ROOT_SECRET, "verify_ssl": simulator.ca_file}
-    (tmp_path / "pve.yml").write_text(json.dumps({"default": token}))
+    """The address of the program, with root's own token, as a connection card has it."""
+    server = Server(simulator.base_url, simulator.host, simulator.port, CA, ca_path=simulator.ca_file)
+    card = Card(server, ROOT_TOKEN, "the exporter", secret=ROOT_SECRET)
+    (tmp_path / "pve.yml").write_text(FORMATS["prometheus-pve-exporter"].render(card))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
