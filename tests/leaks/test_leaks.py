@@ -69,6 +69,12 @@ WORKS: list[Json] = [
         "pve_access",
         {**TOKEN, "users": [{"userid": "bob@pve", "user_password": "{{ secret }}"}], "readers": readers("three")},
     ),
+    task(
+        "cards",
+        "pve_card",
+        {**TOKEN, "pve_access": {"readers": readers("one")}, "dest": "~/secrets", "show_secret": True},
+    ),
+    task("revoke", "pve_revocation", {**TOKEN, "tokenid": "reader@pam!two", "secret_file": "~/secrets/two"}),
     task("log in", "pve_login", {**CODED, **FACTOR}),
     task("by the cache", "pve_group", {**CODED, **FACTOR, "groupid": "cached"}),
     task("by a ticket", "pve_group", {**HANDED_ON, "groupid": "handed"}),
