@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]*")
 _ANY_UUID = re.compile(UUID.pattern, re.IGNORECASE)
 _JOINED = re.compile(rf"!{_NAME.pattern}\s*[:=]|[:=\s]{UUID.pattern}\Z", re.IGNORECASE)
 _SCHEME = re.compile(r"(?:^|\s)PVEAPIToken[= ]\S")
-_RENEW = "PVE shows a secret once. If it is lost: homelab.pve.pve_token with rotate: always."
+_RENEW = "PVE shows a secret once. If it is lost: homelab.pve.pve_token with renew: when_lost."
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from .report import Check, failed, meant_by, passed, skipped
 from .rights import reading
 
 _LISTENS = "0A"
-_EVERYWHERE = ("0.0.0.0", "::")
 _LOOK = "journalctl -u {0} -n 50; systemctl restart {0}"
 _MOST = 4
 
@@ -44,19 +43,16 @@ def _address(text: str) -> str:
     return str(ipaddress.ip_address(struct.pack(f"={len(words)}I", *words)))
 
 
-def judge_listening(found: Sequence[tuple[str, int]], port: int, asked: str | None = None) -> Check:
-    """Say whether somebody listens on the port, at the address that is asked (None for any)."""
+def judge_listening(found: Sequence[tuple[str, int]], port: int) -> Check:
+    """Say whether somebody listens on the port, for more than the machine itself."""
     there = [address for address, number in found if number == port]
-    pve = [f"{address} port {number}" for address, number in found if number == API_PORT]
+    pve = [address for address, number in found if number == API_PORT]
     if not there and pve:
         mend = f"Ask port {API_PORT}: pveproxy has no other, unless something in front of it passes {port} on."
-        return failed("listens_elsewhere", f"Nothing listens on port {port}; pveproxy does on {pve[0]}.", mend)
+        return failed("listens_elsewhere", f"Nothing listens on port {port}, but on {API_PORT} (at {pve[0]}).", mend)
     if not there:
         return failed("api_down", f"Nothing listens on port {port}.", f"On the host: {_LOOK.format('pveproxy')}.")
-    fits = [address for address in there if address in _EVERYWHERE or asked in (None, address)]
-    if asked is None:
-        fits = [address for address in there if not ipaddress.ip_address(address).is_loopback]
-    if fits:
+    if any(not ipaddress.ip_address(address).is_loopback for address in there):
         return passed(f"Port {port} is listened on at {', '.join(there)}.")
     mend = "Take LISTEN_IP out of /etc/default/pveproxy, or give it the address; then systemctl restart pveproxy."
     return failed("listens_elsewhere", f"Port {port} is listened on at {', '.join(there)} alone.", mend)

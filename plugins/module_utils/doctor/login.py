@@ -80,7 +80,7 @@ def _mend(cause: str, tokenid: str) -> str:
     }
     everything = (
         f"Run pve_doctor with side: host on a node, or with admin_token_id: it sees whether {owner} and the token are "
-        "there, enabled and not expired. If they are, the secret is wrong: homelab.pve.pve_token with rotate: always."
+        "there, enabled and not expired. If they are, the secret is wrong: homelab.pve.pve_token with renew: when_lost."
     )
     return known.get(cause, everything)
 
@@ -111,7 +111,7 @@ def judge_daemon(client: Client) -> Check:
 def judge_nodes(client: Client) -> Check:
     """Look which nodes of the cluster are there."""
     try:
-        rows = client.get("/nodes")
+        rows = client.get("/nodes") or []
     except PveError as error:
         return failed_call(error)
     down = sorted(str(row["node"]) for row in rows if row.get("status") == "offline")

@@ -54,7 +54,8 @@ def renew_secret(tokenid: str, release: Release | None) -> str:
         command = _node(f"pveum user token modify {user} {name} --regenerate 1")
     else:
         command = _node(f"pveum user token remove {user} {name} and add it again, which loses its ACL entries")
-    return f"homelab.pve.pve_token with tokenid: {tokenid} and rotate: always, which keeps its rights. {command}."
+    task = f"homelab.pve.pve_token with tokenid: {tokenid}, renew: when_lost and verify_secret: always"
+    return f"{task}, which keeps its rights. {command}."
 
 
 def give(subject: str, path: str, role: str = READER, *, user: bool = True, token: bool = True) -> str:

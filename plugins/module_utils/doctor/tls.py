@@ -131,10 +131,11 @@ class Handshakes:
         context.verify_flags = ssl.VerifyFlags(context.verify_flags | _PARTIAL_CHAIN | _NO_CHECK_TIME)
         fields: Mapping[str, Any] = {}
         try:
+            # ValueError: no certificate at all.
             context.load_verify_locations(cadata=raw)
             with self.connect(context) as second:
                 fields = second.getpeercert() or {}
-        except (OSError, http.client.HTTPException):
+        except (OSError, ValueError, http.client.HTTPException):
             # It may be one that cannot be trusted whatever one does; then the fingerprint is all that is known.
             fields = {}
         return Shown(fingerprint_of(raw), fields, version)

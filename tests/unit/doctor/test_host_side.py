@@ -167,19 +167,18 @@ def test_who_listens_here() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "asked", "expected"),
+    ("found", "expected"),
     [
-        ([("0.0.0.0", 8006)], None, ""),
-        ([("::", 8006)], "192.168.40.60", ""),
-        ([("192.168.40.60", 8006)], "192.168.40.60", ""),
-        ([("192.168.40.60", 8006)], None, ""),
-        ([("10.0.0.1", 8006)], "192.168.40.60", "listens_elsewhere"),
-        ([("::1", 8006)], None, "listens_elsewhere"),
-        ([("0.0.0.0", 22)], None, "api_down"),
+        ([("0.0.0.0", 8006)], ""),
+        ([("::", 8006)], ""),
+        ([("::1", 8006), ("192.168.40.60", 8006)], ""),
+        ([("127.0.0.1", 8006)], "listens_elsewhere"),
+        ([("::1", 8006)], "listens_elsewhere"),
+        ([("0.0.0.0", 22)], "api_down"),
     ],
 )
-def test_listening(found: Any, asked: str | None, expected: str) -> None:
-    assert host_side.judge_listening(found, 8006, asked).diagnosis == expected
+def test_listening(found: Any, expected: str) -> None:
+    assert host_side.judge_listening(found, 8006).diagnosis == expected
 
 
 def test_listening_on_another_port() -> None:
