@@ -61,8 +61,16 @@ class PlacesHere:
 
 
 def places_of(carried: Any) -> Places:
-    """Return the places of a task, by what came with it; None for those on the machine where it runs."""
-    return PlacesHere() if carried is None else CarriedPlaces(carried)
+    """Return the places of a task, by what came with it; None for those on the machine where it runs.
+
+    Raises OptionError for what somebody has written himself.
+    """
+    if carried is None:
+        return PlacesHere()
+    try:
+        return CarriedPlaces(carried)
+    except (TypeError, KeyError, AttributeError):
+        raise OptionError(f"{KEY} is no option of this module.") from None
 
 
 class CarriedPlaces:

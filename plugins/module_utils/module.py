@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .access.document import Document
 from .access.task import AccessTask
-from .carried import KEY, places_of
+from .carried import KEY, Places, PlacesHere, places_of
 from .client.errors import PveError
 from .client.http import Client
 from .client.options import ConnectionOptions, argument_spec
@@ -114,9 +114,10 @@ def run_access(
 ) -> None:
     """Run a module about access: read the document out of its options, reconcile, and exit."""
     module = _CarryingModule(**_told(options, rules))  # type: ignore[no-untyped-call]  # Ansible has no types
-    places = places_of(module.carried)
+    places: Places = PlacesHere()
     wanted = Document()
     try:
+        places = places_of(module.carried)
         wanted = document(module.params)
         if any(token.return_secret for token in wanted.tokens) and not module.no_log:
             module.fail_json(msg="return_secret: true needs no_log: true on the task; else the secret would be logged.")

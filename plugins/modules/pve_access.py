@@ -77,8 +77,9 @@ options:
         type: str
       secret_file:
         description:
-          - File that keeps the secret, on the machine where the task runs. It holds the bare secret and a line end,
-            mode V(0600).
+          - File that keeps the secret, on the machine that Ansible runs on, wherever the task itself runs. It holds
+            the bare secret and a line end, mode V(0600).
+          - O(token_file) and O(ca_path) are files on the machine where the task runs.
           - PVE shows a secret once, when the token is made. So the place is proved writable before, and a marker file
             beside it lets the next run finish, or take back, what an interrupted one began. The folder has to exist,
             and must not be writable by others.
@@ -254,8 +255,9 @@ options:
         type: str
       secret_file:
         description:
-          - File that keeps the secret, on the machine where the task runs. It holds the bare secret and a line end,
-            mode V(0600).
+          - File that keeps the secret, on the machine that Ansible runs on, wherever the task itself runs. It holds
+            the bare secret and a line end, mode V(0600).
+          - O(token_file) and O(ca_path) are files on the machine where the task runs.
           - PVE shows a secret once, when the token is made. So the place is proved writable before, and a marker file
             beside it lets the next run finish, or take back, what an interrupted one began. The folder has to exist,
             and must not be writable by others.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from ansible_collections.homelab.pve.tests.simulator import Simulator
 
 CONNECTION = Path(__file__).with_name("connections") / "elsewhere.py"
 TOKEN = "auditor@pve!ansible"
+SYSTEM = "/usr/local/sbin:/usr/sbin:/sbin"
+# An address of this machine at which no API listens.
+ALIAS = "127.0.0.9"
 
 
 @pytest.fixture(scope="module")
@@ -115,20 +119,61 @@ def by_hand(host: Host, lines: list[str]) -> None:
     assert json.loads(done.stdout)["data"]["release"], done.stderr
 
 
-def test_what_may_be_said_otherwise(host: Host) -> None:
-    files = {"token": "ci@pve!pipe", "role": "PVEVMUser", "path": "/vms", "secret_file": "ci", "expire": "90d"}
-    # Behind the same port nobody answers at this name.
-    (host.home / "hosts").write_text("first ansible_host=127.0.0.9 ansible_connection=elsewhere\n")
-    run = host.bootstrap(**files)
+@pytest.fixture
+def sshd(tmp_path: Path, standin: Standin) -> Iterator[str]:
+    """An SSH server of this machine's own, as a line of an inventory tells of it."""
+    if os.geteuid() or not shutil.which("sshd", path=SYSTEM) or not shutil.which("unshare"):
+        pytest.skip("it takes root, sshd and unshare")
+    for name in ("key", "host"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
+    with socket.socket() as free:
+        free.bind((ALIAS, 0))
+        port = free.getsockname()[1]
+    (tmp_path / "sshd_config").write_text(
+        f"Port {port}\nListenAddress {ALIAS}\nHostKey {tmp_path}/host\nAuthorizedKeysFile {tmp_path}/key.pub\n"
+        f"UsePAM no\nStrictModes no\nPidFile none\nSetEnv PATH={standin.folder}:{os.environ['PATH']}\n"
+    )
+    # The server wants a folder of its own in /run, which is nobody else's business.
+    own = f"mount -t tmpfs tmpfs /run && mkdir -m 755 /run/sshd && exec {shutil.which('sshd', path=SYSTEM)}"
+    server = subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", f"{own} -D -e -f {tmp_path}/sshd_config"], stderr=subprocess.PIPE, text=True
+    )
+    assert server.stderr
+    said = server.stderr.readline()
+    if "listening" not in said:
+        server.wait()
+        pytest.skip(f"sshd does not start here: {said}")
+    yield (
+        f"node ansible_host={ALIAS} ansible_port={port} ansible_user=root ansible_remote_tmp={tmp_path}/elsewhere/tmp "
+        f"ansible_ssh_private_key_file={tmp_path}/key "
+        "ansible_ssh_common_args='-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ControlMaster=no'\n"
+    )
+    server.terminate()
+    server.wait()
+    server.stderr.close()
+
+
+def test_over_ssh_with_other_names_and_without_a_way_to_the_api(host: Host, sshd: str) -> None:
+    before = host.simulator.export()["secrets"]
+    names = {"token": "ci@pve!pipe", "role": "PVEVMUser", "path": "/vms", "secret_file": "ci", "expire": "90d"}
+    (host.home / "hosts").write_text(sshd)
+    run = host.bootstrap(**names)
     assert not run.returncode, run.output
     host.works("ci@pve!pipe", "ci")
+    assert f"  not tried from here: https://{ALIAS}:{host.simulator.port} cannot be reached. " in "\n".join(told(run))
+    new = {name: secret for name, secret in host.simulator.export()["secrets"].items() if name not in before}
+    assert "ESTABLISH SSH CONNECTION" in run.output
+    assert len(new) == 1
+    assert find(new, {"output": run.output.encode()}) == set(), shown(new, {"output": run.output.encode()})
 
 
 def test_a_policy(host: Host, simulator: Simulator) -> None:
     reader = {"token": "one@pve!reader", "role": "PVEAuditor", "path": "/vms", "secret_file": "~/one"}
     policy: Json = {"pve_access": {"readers": [reader], "roles": [{"roleid": "Watcher", "privs": ["Sys.Audit"]}]}}
+    policy["pve_firewall"] = {"cluster": {"aliases": [{"name": "desk", "cidr": "192.168.40.82"}]}}
     (host.home / "policy.yml").write_text(json.dumps(policy))
-    run = host.bootstrap(policy="policy.yml")
+    run = host.bootstrap(policy="policy.yml", firewall=True)
     assert not run.returncode, run.output
+    assert "desk" in simulator.export()["firewall"]["cluster"]
     host.works("one@pve!reader", "one")
     assert TOKEN not in simulator.export()["secrets"]
