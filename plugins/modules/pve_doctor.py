@@ -50,10 +50,10 @@ options:
       - Name of an application of the catalogue, such as V(labby), that should get all that it asks for. See
         M(homelab.pve.pve_application).
     type: str
-  message:
+  told:
     description:
-      - What a consumer or a command says, such as V(Access forbidden) or V(pveum no command specified). The result then
-        has the diagnoses that fit.
+      - What a consumer was told, or a command says, such as V(Access forbidden). The result then has the diagnoses that
+        fit.
     type: str
   subject:
     description:
@@ -190,9 +190,9 @@ release:
   returned: from the client's side, after a log-in
   type: str
   sample: 9.2.11
-message_means:
-  description: The diagnoses that O(message) can stand for.
-  returned: with O(message)
+told_means:
+  description: The diagnoses that O(told) can stand for.
+  returned: with O(told)
   type: list
   elements: dict
   contains:
@@ -214,7 +214,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.module import Connect,
 OPTIONS = {
     "side": {"type": "str", "choices": list(SIDES), "default": SIDES[0]},
     "header": {"type": "str", "no_log": True},
-    **{name: {"type": "str"} for name in ("path", "application", "message", "subject")},
+    **{name: {"type": "str"} for name in ("path", "application", "told", "subject")},
     "client_addresses": {"type": "list", "elements": "str"},
     "admin_token_id": {"type": "str", "no_log": False},
     "admin_token_secret": {"type": "str", "no_log": True},

@@ -72,7 +72,7 @@ def test_the_playbook_looks_from_both_sides(cluster: Cluster, ansible: Ansible) 
         run = ansible.playbook(
             "homelab.pve.doctor",
             *("-i", str(inventory), "-e", "client=container", "-e", "node=ugreen"),
-            *("-e", "message='Access forbidden'"),
+            *("-e", "told='Access forbidden'"),
             env={**told, "PATH": f"{pvesh.folder}:{ansible.env['PATH']}"},
         )
     assert run.returncode == 2
@@ -83,5 +83,5 @@ def test_the_playbook_looks_from_both_sides(cluster: Cluster, ansible: Ansible) 
     ours = [one for one in found["diagnoses"] if one not in ("api_down", "daemon_down", "listens_elsewhere")]
     assert ours == ["user_without_acl", "no_rights"]
     assert run.result("Say what is wrong")["msg"] == found["summary"]
-    means = [one["diagnosis"] for one in run.result("Say what a message can mean")["msg"]]
+    means = [one["diagnosis"] for one in run.result("Say what can be behind what one was told")["msg"]]
     assert means[:2] == ["token_without_acl", "user_without_acl"]

@@ -34,9 +34,9 @@ def consult(params: Params, environ: Mapping[str, str]) -> tuple[dict[str, Any],
     clients = tuple(_address(text) for text in params.get("client_addresses") or ())
     report = _report(params, environ, clients)
     result = report.as_data()
-    if params.get("message"):
-        result["message_means"] = [
-            {"diagnosis": name, "cause": DIAGNOSES[name]} for name in meant_by(str(params["message"]))
+    if params.get("told"):
+        result["told_means"] = [
+            {"diagnosis": name, "cause": DIAGNOSES[name]} for name in meant_by(str(params["told"]))
         ]
     return result, report.summary() if params.get("fail", True) else ""
 

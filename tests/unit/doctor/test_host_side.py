@@ -440,9 +440,9 @@ def test_options_of_the_doctor_itself_are_refused(given: Json, word: str) -> Non
         consult({"host": "127.0.0.1", **given}, {})
 
 
-def test_what_a_message_means() -> None:
-    result, unused = consult({"checks": [], "message": "Access forbidden"}, {})
-    assert result["message_means"][0] == {
+def test_what_one_was_told() -> None:
+    result, unused = consult({"checks": [], "told": "Access forbidden"}, {})
+    assert result["told_means"][0] == {
         "diagnosis": "token_without_acl",
         "cause": DIAGNOSES["token_without_acl"],
     }
