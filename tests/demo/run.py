@@ -1,6 +1,7 @@
 """Show the whole way on a simulated cluster: a policy planned, refused, applied, proved, and unchanged the second time.
 
-At the end one of its readers looks round, and holds the cluster against the policy.
+Then one of its readers looks round, and holds the cluster against the policy; secrets are renewed and verified; and one
+is revoked, which the doctor finds.
 
 It runs the playbook of the collection with the policy of the examples, as a user would, and prints what came of it.
 Exits non-zero as soon as a step does not end as it should.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 POLICY = ROOT / "examples" / "policy.yml"
 PLAYBOOK = ("ansible-playbook", "homelab.pve.site", "-e", f"policy={os.path.relpath(POLICY, ROOT)}")
 PAGES, REPORTS = Path(".nox", "demo", "pve-facts"), Path(".nox", "demo", "audit")
+LOST, LOST_FILE = "labby@pve!phone", ".proxmox-labby-token"
+ROTATE = ("ansible-playbook", "homelab.pve.rotate", *PLAYBOOK[2:], "-e", "rotate=always", "-e", "overlap=true")
+VERIFY = ("ansible-playbook", "homelab.pve.verify", *PLAYBOOK[2:])
+REVOKE = ("ansible-playbook", "homelab.pve.revoke", *PLAYBOOK[2:], "-e", f"token={LOST}")
+DOCTOR = ("ansible-playbook", "homelab.pve.doctor", "-e", "application=labby")
 GATHER = ("ansible-playbook", "homelab.pve.gather", "-e", f"gather_dir={PAGES}")
 AUDIT = ("ansible-playbook", "homelab.pve.audit", *PLAYBOOK[2:], "-e", f"reports={REPORTS}")
 AUDITOR, AUDITOR_FILE = "claude-reader@pam!claude-token", ".proxmox-api-token"
@@ -64,14 +71,19 @@ class Demo:
         """
         return self.run(title, (*PLAYBOOK, *arguments), refused)
 
-    def be_the_auditor(self) -> None:
+    def be(self, token: str, file: str) -> None:
         """Be a reader from here on, with nothing but that one's own secret."""
-        reader = {"PVE_TOKEN_ID": AUDITOR, "PVE_TOKEN_FILE": str(self.home / AUDITOR_FILE)}
+        reader = {"PVE_TOKEN_ID": token, "PVE_TOKEN_FILE": str(self.home / file)}
         self.env = {name: value for name, value in self.env.items() if name != "PVE_TOKEN_SECRET"} | reader
+
+    def be_root(self) -> None:
+        """Be the administrator again."""
+        root = {"PVE_TOKEN_ID": ROOT_TOKEN, "PVE_TOKEN_SECRET": ROOT_SECRET}
+        self.env = {name: value for name, value in self.env.items() if name != "PVE_TOKEN_FILE"} | root
 
     def run(self, title: str, command: tuple[str, ...], refused: bool = False) -> list[dict[str, Any]]:
         """Run a playbook: see ``step``."""
-        print(f"\n== {title}\n   $ {' '.join(command)}", flush=True)
+        print(f"\n== {title}\n   $ {shlex.join(command)}", flush=True)
         log = Path(self.env["TEST_RESULTS"])
         log.unlink(missing_ok=True)
         started = time.monotonic()
@@ -81,7 +93,7 @@ class Demo:
         )
         tasks = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         for task in tasks:
-            if task["task"].rpartition(" : ")[2].startswith("Tell what was"):
+            if task["task"].rpartition(" : ")[2].startswith(("Tell what was", "Say what was")):
                 print(*(f"   {line}" for line in task["result"]["msg"]), sep="\n")
             if refused and task["outcome"] == "failed":
                 print(textwrap.indent(textwrap.fill(task["result"]["msg"], 110), "   "))
@@ -139,12 +151,22 @@ def main() -> None:
             give_too_much(simulator)
         tasks = demo.step("AGAIN: nothing to change, and everything still proved")
         must(not any(task["result"].get("changed") for task in tasks), "The second run has changed something.")
-        demo.be_the_auditor()
+        demo.be(AUDITOR, AUDITOR_FILE)
         demo.run(f"LOOK ROUND: what {AUDITOR} sees, as a page", GATHER)
         demo.run(f"AUDIT: {AUDITOR} holds the cluster against the policy", AUDIT)
         print(f"   the report for reviewers: {REPORTS / 'audit.html'}")
 
-    print("\nPlanned, refused, applied, proved, unchanged the second time, and audited. On a cluster of your own:")
+        demo.be_root()
+        named = ("-e", json.dumps({"tokens": [READER]}))
+        demo.run("ROTATE: a new secret, with another token in its place until it is in use", (*ROTATE, *named))
+        demo.be(AUDITOR, AUDITOR_FILE)
+        demo.run("VERIFY: every stored secret logs in, and has the rights of the policy", VERIFY)
+        demo.be_root()
+        demo.run("REVOKE: the phone is lost, and its token ends", REVOKE)
+        demo.be(LOST, LOST_FILE)
+        demo.run("DOCTOR: why does the phone not get in any more?", DOCTOR, refused=True)
+
+    print("\nPlanned, refused, applied, proved, unchanged the second time, audited, renewed, revoked. On your cluster:")
     print("  ansible-playbook homelab.pve.site -e policy=FILE -e pve_host=ADDRESS \\")
     print("    -e 'pve_token_id=USER@REALM!NAME' -e pve_token_file=FILE --check --diff")
 

@@ -283,7 +283,7 @@ def demo(*arguments: str) -> subprocess.CompletedProcess:
 def test_the_demo() -> None:
     done = demo()
     assert done.returncode == 0, done.stdout + done.stderr
-    plan, refused, apply, again, gathered, audited = done.stdout.split("\n== ")[1:]
+    plan, refused, apply, again, gathered, audited, *life = done.stdout.split("\n== ")[1:]
     for step, done_to_rules, done_to_access in (plan, 18, 18), (apply, 18, 18), (again, "none", "none"):
         assert f"changes of the firewall: {done_to_rules}\n" in step
         assert f"changes: {done_to_access}\n" in step
@@ -302,6 +302,11 @@ def test_the_demo() -> None:
     assert audited.count("\n     holds: ") == 4
     (report,) = re.findall(r"report for reviewers: (.*audit\.html)$", audited, re.MULTILINE)
     assert (ROOT / report).read_text().startswith("<!doctype html>")
+    rotated, verified, revoked, diagnosed = life
+    assert "Renewed: vm100-reader@pam!vm100-token, with vm100-reader@pam!vm100-token-2 standing in\n" in rotated
+    assert len(re.findall("^   Verified: ", verified, re.MULTILINE)) == 3
+    assert "Proved: PVE refuses the secret of labby@pve!phone\n" in revoked
+    assert re.search("^   failed  client login: ", diagnosed, re.MULTILINE)
 
 
 def test_the_demo_fails_with_a_proof() -> None:
