@@ -97,6 +97,7 @@ RUN = {
     "ansible-playbook homelab.pve.site ": "tests/integration/test_site.py",
     "ansible-playbook homelab.pve.gather": "tests/integration/test_gather.py",
     "ansible-playbook homelab.pve.adopt ": "tests/integration/test_adopt.py",
+    "ansible-playbook homelab.pve.rotate ": "tests/integration/test_rotation.py",
     "ansible-playbook homelab.pve.bootstrap ": "tests/integration/test_bootstrap.py",
     "ansible-playbook homelab.pve.doctor ": "tests/integration/test_doctor.py",
     "ansible-playbook homelab.pve.revoke ": "tests/integration/test_revoke.py",
