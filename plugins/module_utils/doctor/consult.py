@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,9 @@ _PLACE = ("host", "port", "timeout", "proxy", "ca_path", "fingerprint", "validat
 # What has to be in order before an admin's token is sent anywhere.
 _BEFORE_ADMIN = ("certificate", "server")
 
+_USERID = re.compile(r"[^\s:/!]+@[A-Za-z][A-Za-z0-9._-]+")
+_TOKENID = re.compile(rf"{_USERID.pattern}![A-Za-z][A-Za-z0-9._-]+")
+
 Params = Mapping[str, Any]
 
 
@@ -31,21 +35,20 @@ def consult(params: Params, environ: Mapping[str, str]) -> tuple[dict[str, Any],
     """
     if params.get("application") is not None:
         application(params["application"])
+    subject = _subject(params)
     clients = tuple(_address(text) for text in params.get("client_addresses") or ())
-    report = _report(params, environ, clients)
+    report = _report(params, environ, clients, subject)
     result = report.as_data()
     if params.get("told"):
-        result["told_means"] = [
-            {"diagnosis": name, "cause": DIAGNOSES[name]} for name in meant_by(str(params["told"]))
-        ]
+        result["told_means"] = [{"diagnosis": name, "cause": DIAGNOSES[name]} for name in meant_by(str(params["told"]))]
     return result, report.summary() if params.get("fail", True) else ""
 
 
-def _report(params: Params, environ: Mapping[str, str], clients: tuple[str, ...]) -> Report:
+def _report(params: Params, environ: Mapping[str, str], clients: tuple[str, ...], subject: str) -> Report:
     if params.get("checks") is not None:
         return put_together(_checks(params["checks"]))
     if params.get("side") == HOST:
-        return _on_node(params, clients)
+        return _on_node(params, clients, subject)
     question = Question(params, environ, params.get("header"), params.get("path"), params.get("application"))
     found = examine(question)
     if not any(params.get(name) for name in _ADMIN):
@@ -71,21 +74,29 @@ def _checks(rows: Any) -> list[Check]:
 
 
 def _subject(params: Params, identity: str = "") -> str:
-    """Return whom the host's side is asked about; empty where no whole id is given."""
-    given = params.get("subject") or identity or params.get("token_id") or params.get("user") or ""
-    if "!" in given:
-        try:
-            return check_token_id(given)
-        except OptionError:
-            return ""
-    return str(given) if "@" in given else ""
+    """Return whom the host's side is asked about; empty where no whole id is known.
+
+    Raises OptionError for a subject that is none. It is not quoted, for there may be a secret in it.
+    """
+    told = params.get("subject")
+    if told:
+        if _USERID.fullmatch(told):
+            return str(told)
+        return check_token_id(told, "subject")
+    if identity or params.get("side") != HOST:
+        return identity
+    # A task that was written for the client's side: what cannot be right of it is told there.
+    for given in (params.get("token_id"), params.get("user")):
+        if given and (_TOKENID.fullmatch(given) or _USERID.fullmatch(given)):
+            return str(given)
+    return ""
 
 
-def _on_node(params: Params, clients: tuple[str, ...]) -> Report:
+def _on_node(params: Params, clients: tuple[str, ...], subject: str) -> Report:
     told = {name: params.get(name) for name in ("timeout",) if params.get(name)}
     options = ConnectionOptions.from_params({**told, "transport": PVESH}, {})
     question = HostQuestion(
-        _subject(params),
+        subject,
         clients,
         params.get("port") or API_PORT,
         params.get("path"),

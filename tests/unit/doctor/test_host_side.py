@@ -433,11 +433,14 @@ def test_both_sides_are_put_together() -> None:
         ({"client_addresses": ["pve"]}, "client_addresses"),
         ({"application": "nothing"}, "nothing"),
         ({"checks": [{"name": "x"}]}, "checks"),
+        ({"subject": f"{TOKEN}:{SECRET}"}, "subject"),
+        ({"subject": "nobody"}, "subject"),
     ],
 )
 def test_options_of_the_doctor_itself_are_refused(given: Json, word: str) -> None:
-    with pytest.raises(OptionError, match=word):
+    with pytest.raises(OptionError, match=word) as raised:
         consult({"host": "127.0.0.1", **given}, {})
+    assert SECRET not in str(raised.value)
 
 
 def test_what_one_was_told() -> None:
