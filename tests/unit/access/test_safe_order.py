@@ -40,7 +40,7 @@ def held(state: AccessState, subjects: frozenset[str]) -> Held:
 
 
 @settings(
-    max_examples=examples(250),
+    max_examples=examples(150),
     deadline=None,
     derandomize=True,
     report_multiple_bugs=False,

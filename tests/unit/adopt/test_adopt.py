@@ -24,7 +24,7 @@ Json = dict[str, Any]
 SLOW = list(HealthCheck)
 
 
-@settings(max_examples=examples(60), deadline=None, derandomize=True, suppress_health_check=SLOW)
+@settings(max_examples=examples(40), deadline=None, derandomize=True, suppress_health_check=SLOW)
 @given(state=states(), exclusive=st.booleans())
 def test_access_is_said_as_it_is(state, exclusive: bool) -> None:
     pve = Pve(access(state), token=("root@pam!admin", ROOT_SECRET))
@@ -36,7 +36,7 @@ def test_access_is_said_as_it_is(state, exclusive: bool) -> None:
     event(f"{len(found.document['pve_access'].get('readers', ()))} readers")
 
 
-@settings(max_examples=examples(60), deadline=None, derandomize=True, suppress_health_check=SLOW)
+@settings(max_examples=examples(40), deadline=None, derandomize=True, suppress_health_check=SLOW)
 @given(cluster=rulesets(), node=lists(), guest=lists(), exclusive=st.booleans())
 def test_the_firewall_is_said_as_it_is(cluster, node, guest, exclusive: bool) -> None:
     places = {

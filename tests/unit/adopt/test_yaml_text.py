@@ -29,7 +29,7 @@ data = st.recursive(
 documents = st.dictionaries(st.sampled_from(["users", "acls", "rules", "exclusive"]) | keys, data, max_size=4)
 
 
-@settings(max_examples=examples(400), deadline=None, derandomize=True)
+@settings(max_examples=examples(200), deadline=None, derandomize=True)
 @given(document=documents, comments=st.dictionaries(st.lists(keys, max_size=2).map(tuple), st.lists(texts, max_size=3)))
 def test_it_reads_as_it_was_written(document, comments) -> None:
     every = {(key,): ["a comment", "\n# two\nlines: 1", ""] for key in document}

@@ -100,7 +100,7 @@ packets = st.builds(
     sport=st.sampled_from((50000, 1000)),
 )
 local_networks = st.sampled_from((None, "10.0.0.0/24", "fd00::/64"))
-quietly = settings(max_examples=examples(400), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+quietly = settings(max_examples=examples(200), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 class Broken(Exception):
