@@ -11,8 +11,12 @@ from .packet_filter import Filter, Knock, Step, Truth, every, inside
 
 # These do something else and let the packet go on.
 _PASSING = frozenset({"LOG", "NFLOG", "ULOG", "MARK", "CONNMARK", "TRACE", "NOTRACK", "CT", "TCPMSS", "SET", "AUDIT"})
-_HARMLESS = frozenset({"comment", "tcp", "udp", "conntrack", "state", "multiport", "set", "iprange"})
+_HARMLESS = frozenset(
+    {"comment", "tcp", "udp", "conntrack", "state", "multiport", "set", "iprange", "addrtype", "pkttype"}
+)
 _NEW = frozenset({"NEW"})
+# The flags of a first packet.
+_FLAGS = frozenset({"SYN"})
 
 Sets = Mapping[str, Sequence[str]]
 
@@ -86,7 +90,8 @@ def _condition(word: str, rest: Sequence[str], sets: Sets, knock: Knock) -> tupl
         by_source = rest[1:2] == ["src"] and value in sets
         return (_member(knock, sets[value], sets) if by_source else None), 2
     if word == "--tcp-flags":
-        return (True if "SYN" in rest[1:2] else None), 2
+        looked_at, wanted = ({*text.split(",")} - {"NONE"} for text in (*rest[:2], "", "")[:2])
+        return (looked_at | wanted if "ALL" in looked_at else looked_at) & _FLAGS == wanted, 2
     answers: dict[str, Truth] = {
         "-s": inside(knock.address, value),
         "-p": value in ("tcp", "6", "all"),
@@ -95,6 +100,10 @@ def _condition(word: str, rest: Sequence[str], sets: Sets, knock: Knock) -> tupl
         "--ctstate": not _NEW.isdisjoint(value.split(",")),
         "--state": not _NEW.isdisjoint(value.split(",")),
         "--src-range": inside(knock.address, value),
+        "--src-type": "UNICAST" in value.split(","),
+        "--dst-type": not {"LOCAL", "UNICAST"}.isdisjoint(value.split(",")),
+        "--pkt-type": value == "unicast",
+        "--sport": False if value in ("0", "0:0") else None,
         "-i": False if value == "lo" else None,
         "-m": True if value in _HARMLESS else None,
         "--comment": True,

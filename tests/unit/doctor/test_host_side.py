@@ -291,6 +291,15 @@ add PVEFW-0-management-v4 192.168.40.99 nomatch
         (CLIENT, "-A INPUT -i vmbr9 -j DROP", "", "-j DROP", "ACCEPT", "ACCEPT DROP"),
         (CLIENT, "-A INPUT -p tcp -j NFQUEUE --queue-num 1", "", "-j DROP", "ACCEPT", "ACCEPT UNKNOWN"),
         (CLIENT, "-A INPUT -m set --match-set nothing src -j DROP", "", "-j DROP", "ACCEPT", "ACCEPT DROP"),
+        # What PVE itself puts first: of smurfs, broken flags and broadcasts, a client is none.
+        (CLIENT, "-A INPUT -m addrtype --src-type BROADCAST -j DROP", "", "-j DROP", "ACCEPT", "ACCEPT"),
+        (CLIENT, "-A INPUT -m addrtype --dst-type BROADCAST -j DROP", "", "-j DROP", "ACCEPT", "ACCEPT"),
+        (CLIENT, "-A INPUT -m pkttype --pkt-type broadcast -j DROP", "", "-j DROP", "ACCEPT", "ACCEPT"),
+        (CLIENT, "-A INPUT -p tcp -m tcp --tcp-flags SYN,RST SYN,RST -j DROP", "", "-j DROP", "ACCEPT", "ACCEPT"),
+        (CLIENT, "-A INPUT -p tcp -m tcp --tcp-flags SYN,FIN NONE -j DROP", "", "-j DROP", "ACCEPT", "ACCEPT"),
+        (CLIENT, "-A INPUT -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j DROP", "", "-j DROP", "ACCEPT", "ACCEPT"),
+        (CLIENT, "-A INPUT -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j DROP", "", "-j DROP", "ACCEPT", "DROP"),
+        (CLIENT, "-A INPUT -p tcp -m tcp --sport 0 --tcp-flags FIN,SYN,RST,ACK SYN -j DROP", "", "", "DROP", "DROP"),
         (CLIENT, "-A INPUT -j LOG --log-prefix \"x -j DROP\"", "", "-j DROP", "ACCEPT", "ACCEPT"),
     ],
 )  # fmt: skip
