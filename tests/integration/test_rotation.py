@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +22,7 @@ from .conftest import Ansible, Json, Run
 
 SECRET = "0b1f0000-0000-4000-8000-000000000001"
 TOKEN, OTHER = "joe@pve!ci", "joe@pve!other"
-DEADLINE = 2145916800  # 2038-01-01
+DAY = 24 * 60 * 60
 GRANTS = (("/", "PVEAuditor", 1), ("/vms/100", "PVEVMUser", 0), ("/vms/100", "PVEAuditor", 0))
 # What somebody gives for his own program: it is told of another token, and says when it uses it.
 HAND_OVER = [
@@ -166,3 +169,119 @@ def test_a_consumer_sees_no_failure(world: World) -> None:
     world.is_rotated()
     assert world.secret() not in done.output
     assert done.result("Tell what was done")["msg"] == [f"Renewed: {TOKEN}, with {TOKEN}-2 standing in"]
+
+
+# -- the module for single tokens -----------------------------------------------------------------------------------
+
+
+def token(world: World, rotate: Any, *, check: bool = False, **more: Any) -> Json:
+    """Have ``pve_token`` keep the secret of the token in ``~/ci``, and return what it says."""
+    options = world.options()
+    asking = {"token_id": options.token_id, "token_secret": options.token_secret, "ca_path": options.ca_path}
+    own = {"tokenid": TOKEN, "secret_file": "~/ci", "rotate": rotate, **more}
+    return world.ansible.module("pve_token", {"host": options.host, "port": options.port, **asking, **own}, check=check)
+
+
+def test_by_age(world: World) -> None:
+    """First by the age of the file, as nothing is noted; from then on by the note."""
+    limit = {"older_than": "60d"}
+    assert not token(world, limit)["changed"]
+    long_ago = time.time() - 61 * DAY
+    os.utime(world.home / "ci", (long_ago, long_ago))
+    planned = token(world, limit, check=True)
+    assert world.simulator.export() == world.before
+    done = token(world, limit)
+    assert done["changes"] == planned["changes"]
+    assert "as old as its file" in done["changes"][0]["note"]
+    world.is_rotated()
+    assert world.secret() not in json.dumps(done)
+
+    os.utime(world.home / "ci", (long_ago, long_ago))
+    assert not token(world, limit)["changed"], "the note counts, and not the file"
+    note = world.home / ".ci.born"
+    born = json.loads(note.read_text())
+    assert (born["tokenid"], born["host"], born["port"]) == (TOKEN, world.simulator.host, world.simulator.port)
+    note.write_text(json.dumps({**born, "sha256": "0" * 64}))
+    assert token(world, limit, check=True)["changed"], "a note about another secret counts for nothing"
+
+
+def test_by_the_end_of_the_token(world: World) -> None:
+    near = int(time.time()) + 5 * DAY
+    assert token(world, "never", expire=near)["changed"]
+    refused = token(world, "expires_within: 14d")
+    assert "the next run would renew it again" in refused["msg"]
+    assert token(world, "expires_within: 14d", expire="90d")["changed"]
+    assert not token(world, "expires_within: 14d", expire="90d")["changed"]
+    (row,) = [row for row in world.simulator.export()["tokens"] if row["tokenid"] == TOKEN]
+    assert row["expire"] > near + 80 * DAY
+    world.is_rotated()
+
+
+def test_in_each_run(world: World) -> None:
+    secrets = {world.secret()}
+    for unused in range(2):
+        assert token(world, "always")["changed"]
+        secrets.add(world.secret())
+    assert len(secrets) == 3
+    world.is_rotated()
+
+
+# -- the playbook ---------------------------------------------------------------------------------------------------
+
+# Whatever runs them ends there, the first time in each phase.
+SUDDEN_END = [
+    {
+        "name": "Note what is to be used",
+        "ansible.builtin.shell": "echo {{ rotation_phase }} {{ rotation_token }} >> {{ told }}",
+    },
+    {
+        "name": "End suddenly",
+        "ansible.builtin.debug": {"msg": "{{ lookup('pipe', 'kill -9 $(cut -d \" \" -f 4 /proc/$PPID/stat) $PPID') }}"},
+        "when": "lookup('file', told).split('\n') | select('match', rotation_phase) | length == 1",
+    },
+]
+
+
+def test_a_run_that_is_killed_is_taken_up(ansible: Ansible, simulator: Simulator) -> None:
+    """Between any two of its steps where somebody else is at work, on another host here."""
+    world = World(ansible, simulator)
+    box = world.home / "box"
+    box.mkdir(mode=0o700)
+    here = f"ansible_connection=local ansible_remote_tmp={box}/tmp ansible_python_interpreter={sys.executable}"
+    world.keep("inventory", f"box {here}")
+    reader = {"token": TOKEN, "role": "PVEAuditor", "path": "/", "secret_file": "~/ci", "rotate": "always"}
+    other = {"tokenid": OTHER, "secret_file": "~/other", "rotate": {"older_than": "60d"}}
+    world.policy({**reader, "deliver_to": f"box:{box}/token"}, tokens=[other])
+    world.keep("handover.yml", json.dumps(SUDDEN_END))
+    told = world.home / "told"
+    how = {"overlap": True, "handover": "handover.yml", "told": str(told)}
+
+    assert world.rotate("-i", "inventory", **how).returncode != 0
+    assert told.read_text().split() == ["interim", f"{TOKEN}-2"]
+    assert (box / "token.interim").read_text().strip() == world.simulator.export()["secrets"][f"{TOKEN}-2"]
+    assert world.rotate("-i", "inventory", **how).returncode != 0
+    assert told.read_text().split()[2:] == ["interim", f"{TOKEN}-2", "final", TOKEN]
+    done = world.rotate("-i", "inventory", **how)
+    assert done.returncode == 0, done.output
+    assert told.read_text().split()[6:] == ["final", TOKEN]
+    world.is_rotated()
+    assert {path.name for path in box.iterdir()} - {"tmp"} == {"token"}
+    assert (box / "token").read_text().strip() == world.secret()
+    msg = done.result("Tell what was done")["msg"]
+    assert msg == [f"Renewed: {TOKEN}, with {TOKEN}-2 standing in", f"Not due: {OTHER}"]
+
+
+def test_what_is_asked_of_the_playbook(ansible: Ansible, simulator: Simulator) -> None:
+    world = World(ansible, simulator)
+    planned = world.rotate("--check", rotate="always", overlap=True)
+    assert planned.returncode == 0, planned.output
+    assert planned.result("Tell what was done")["msg"] == [f"To be renewed: {TOKEN}, with {TOKEN}-2 standing in"]
+    assert simulator.export() == world.before
+    for told, variables in {
+        "Nothing says when a secret is due": {},
+        "no token with a secret_file of the name joe@pve!x": {"rotate": "always", "tokens": ["joe@pve!x"]},
+    }.items():
+        run = world.rotate(**variables)
+        assert run.returncode != 0
+        assert told in run.output
+    assert simulator.export() == world.before
