@@ -47,7 +47,10 @@ RECOVERY = {"second_factor": "recovery:{{ key }}"}
 HANDED_ON = {key: "{{ handed_on." + key + " }}" for key in ("host", "port", "ca_path", "ticket", "csrf_token")}
 ONE = {"tokenid": "joe@pve!one", "secret_file": "~/secrets/one.secret"}
 FAR = {"tokenid": "joe@pve!far", "secret_file": "~/secrets/far"}
-ELSEWHERE = {"ansible_connection": "elsewhere"}
+ELSEWHERE = {
+    "ansible_connection": "elsewhere",
+    "ansible_remote_tmp": "{{ lookup('ansible.builtin.env', 'HOME') | dirname }}/elsewhere/tmp",
+}
 LOST = {"tokenid": "joe@pve!lost", "secret_file": "~/secrets/lost", "renew": "when_lost"}
 WORKS: list[Json] = [
     task("create", "pve_token", {**TOKEN, **ONE}),
