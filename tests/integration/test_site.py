@@ -65,7 +65,8 @@ class Site:
             "PVE_PORT": str(simulator.port),
             "PVE_FINGERPRINT": simulator.fingerprint,
         }
-        self.env = {**self.address, **transport.environment(simulator)}
+        self.env = {**transport.environment(simulator), **self.address}
+        self.env.pop("PVE_CA_PATH", None)  # the fingerprint is enough
 
     def write(self, policy: Json) -> None:
         (self.home / "policy.json").write_text(json.dumps(policy))
