@@ -226,6 +226,47 @@ def test_in_each_run(world: World) -> None:
     world.is_rotated()
 
 
+# -- the steps --------------------------------------------------------------------------------------------------------
+
+
+def rotation(world: World, step: str, **more: Any) -> Json:
+    options = world.options()
+    asking = {"token_id": options.token_id, "token_secret": options.token_secret, "ca_path": options.ca_path}
+    address = {"host": options.host, "port": options.port}
+    own = {"token": TOKEN, "secret_file": "~/ci", "step": step}
+    return world.ansible.module("pve_rotation", {**address, **asking, **own, **more})
+
+
+def test_requests(world: World) -> None:
+    """What docs/rotate.md says, of a token with entries on two paths."""
+    anew = 1 if world.simulator.release == "9.2" else 4  # deleted, made, and two entries given back
+    for step, more, expected in (
+        ("begin", {"rotate": {"older_than": "60d"}}, 0),
+        ("begin", {}, 2 + len({path for path, *unused in GRANTS})),
+        ("renew", {}, 1 + anew),
+        ("end", {}, 2),
+    ):
+        world.simulator.clear_requests()
+        result = rotation(world, step, **more)
+        assert not result.get("failed"), result["msg"]
+        assert len(world.simulator.requests()) == 7 + expected, step
+    world.is_rotated()
+
+
+def test_a_step_out_of_turn_is_refused(world: World) -> None:
+    for step in ("renew", "end"):
+        assert f"a rotation of {TOKEN} that was begun" in rotation(world, step)["msg"]
+    assert world.simulator.export() == world.before
+    assert not rotation(world, "begin").get("failed")
+    assert "is not renewed yet" in rotation(world, "end")["msg"]
+    state = world.simulator.export()
+    for row in state["tokens"]:
+        if row["tokenid"] == f"{TOKEN}-2":
+            row["comment"] = "Mine"
+    world.simulator.load(state)
+    assert "says nothing of it any more" in rotation(world, "begin")["msg"]
+
+
 # -- the playbook ---------------------------------------------------------------------------------------------------
 
 # Whatever runs them ends there, the first time in each phase.
