@@ -103,6 +103,21 @@ options:
         type: str
         choices: [never, when_lost]
         default: never
+      rotate:
+        description:
+          - When a secret that works is renewed. The old one then stops working.
+          - V(never) leaves it alone, V(always) renews it in each run.
+          - V(older_than=60d) renews a secret that is so old, V(expires_within=14d) that of a token that ends so soon.
+            It is a mapping of one of them or both, or a text such as these.
+          - How old a secret is stands in a note beside O(readers[].secret_file), which is made when the secret is.
+            Where there is none, the secret is as old as its file.
+          - With O(readers[].expire) as a span, a renewed token gets a new end. With V(expires_within), it has to.
+          - What is renewed keeps its comment, its privilege separation and its ACL entries. Before PVE 9.2, the token
+            is made anew, and gets them back.
+          - The token that the task itself uses is not renewed; see M(homelab.pve.pve_rotation) for that, and for
+            consumers that must not notice.
+        type: raw
+        default: never
       deliver_to:
         description: Where a playbook is to put the secret, V(host:path). This module only takes note of it.
         type: str
@@ -280,6 +295,21 @@ options:
             The old secret stops working. Before PVE 9.2, the token is made anew, and gets its ACL entries back.
         type: str
         choices: [never, when_lost]
+        default: never
+      rotate:
+        description:
+          - When a secret that works is renewed. The old one then stops working.
+          - V(never) leaves it alone, V(always) renews it in each run.
+          - V(older_than=60d) renews a secret that is so old, V(expires_within=14d) that of a token that ends so soon.
+            It is a mapping of one of them or both, or a text such as these.
+          - How old a secret is stands in a note beside O(tokens[].secret_file), which is made when the secret is.
+            Where there is none, the secret is as old as its file.
+          - With O(tokens[].expire) as a span, a renewed token gets a new end. With V(expires_within), it has to.
+          - What is renewed keeps its comment, its privilege separation and its ACL entries. Before PVE 9.2, the token
+            is made anew, and gets them back.
+          - The token that the task itself uses is not renewed; see M(homelab.pve.pve_rotation) for that, and for
+            consumers that must not notice.
+        type: raw
         default: never
       state:
         description:
