@@ -11,8 +11,8 @@ from ..access.model import owner_of
 from ..access.observe import View
 from ..access.paths import normalise
 from ..access.releases import builtin_roles
-from ..client.https import fingerprint_of, seen_certificate
 from ..client.options import PVESH, ConnectionOptions
+from ..client.trust import fingerprint_of, seen_certificate
 from ..endpoints.checks import fields, fill
 from ..endpoints.reads import reads
 from ..least.applications import application, calls_of

@@ -6,16 +6,12 @@ arrived; whether to repeat it is the client's decision.
 
 from __future__ import annotations
 
-import hashlib
 import http.client
-import os
 import ssl
 import time
 import warnings
-from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Callable
-from urllib.parse import unquote, urlsplit
 
 try:
     import urllib3
@@ -40,21 +36,25 @@ else:
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError, TlsError, TransportError
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.plugins.module_utils.client.transport import Answer, Pairs, form, phrase
+from ansible_collections.homelab.pve.plugins.module_utils.client.trust import (
+    CONNECT_SECONDS,
+    EXPIRED,
+    NOT_YET,
+    UNTRUSTED,
+    WRONG_NAME,
+    Proxy,
+    fingerprint_of,
+    seen_certificate,
+    trusted_by,
+    wrong_with,
+)
 
 # PVE ends a connection after 5 idle seconds and after 100 answers; a write stays well clear of both.
 IDLE_SECONDS = 3.0
 MOST_ANSWERS = 90
-# A host that does not take the connection by then is down; ``timeout`` is for the answer.
-CONNECT_SECONDS = 10
 
 _OK, _CLIENT_ERROR = 200, 400
 _HEADERS = {"User-Agent": "homelab.pve", "Accept": "application/json", "Accept-Encoding": "gzip"}
-
-# OpenSSL's numbers for what is wrong with a certificate.
-_EXPIRED, _NOT_YET = 10, 9
-# Self-signed, or of a CA that is not among the trusted ones, or that only has the name of a trusted one.
-_NOT_TRUSTED = (7, 18, 19, 20, 21)
-_WRONG_NAME, _WRONG_ADDRESS = 62, 64
 
 
 class HttpsTransport:
@@ -168,8 +168,8 @@ class HttpsTransport:
         )
 
     def _via(self) -> str:
-        proxy = _proxy_of(self._options)
-        return f" (through the proxy {proxy[0]}:{proxy[1]})" if proxy else ""
+        proxy = Proxy.of(self._options)
+        return f" (through the proxy {proxy})" if proxy else ""
 
     def _hint_for(self, cause: BaseException) -> str:
         if self._options.proxy:
@@ -182,7 +182,7 @@ class HttpsTransport:
         seen = self._seen_fingerprint()
         shown = f" The certificate that is shown here has the fingerprint {seen}." if seen else ""
         options = self._options
-        code = getattr(cause, "verify_code", None)
+        wrong = wrong_with(cause)
         if options.fingerprint:
             problem = "does not show the certificate with the fingerprint that was given"
             hint = (
@@ -191,17 +191,17 @@ class HttpsTransport:
             )
             if seen == options.fingerprint:
                 problem, hint = f"broke off the TLS handshake: {_plain(cause)}", "Run again."
-        elif code in _NOT_TRUSTED:
+        elif wrong == UNTRUSTED:
             problem = "shows a certificate of a CA that is not trusted here"
             hint = (
                 "A fresh PVE signs its own: copy /etc/pve/pve-root-ca.pem from the host and name it in ca_path, "
                 f"or set fingerprint.{shown} Compare it with what PVE shows under Node > System > Certificates."
             )
-        elif code in (_WRONG_NAME, _WRONG_ADDRESS) or (code is None and isinstance(cause, ValueError)):
+        elif wrong == WRONG_NAME or (not wrong and isinstance(cause, ValueError)):
             problem = f"shows a certificate that is not for {options.host}"
             hint = f"Use a name or address that the certificate has, or set fingerprint.{shown}"
-        elif code in (_EXPIRED, _NOT_YET):
-            problem = f"shows a certificate that {'has expired' if code == _EXPIRED else 'is not valid yet'}"
+        elif wrong in (EXPIRED, NOT_YET):
+            problem = f"shows a certificate that {'has expired' if wrong == EXPIRED else 'is not valid yet'}"
             hint = "Renew it (`pvecm updatecerts --force`), and check the clocks of both machines."
         elif isinstance(cause, ssl.SSLCertVerificationError):
             problem, hint = f"shows a certificate that does not verify: {cause.verify_message}", shown.strip()
@@ -213,53 +213,6 @@ class HttpsTransport:
     def _seen_fingerprint(self) -> str | None:
         certificate = seen_certificate(self._options)
         return fingerprint_of(certificate) if certificate else None
-
-
-def seen_certificate(options: ConnectionOptions, *, verified: bool = False) -> bytes | None:
-    """Shake hands once to see which certificate (DER) is shown, and hang up without sending anything.
-
-    None where there is no handshake. With ``verified``, there is none either where the certificate is not one that the
-    options trust; with a fingerprint among them, that one is.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    if verified and options.validate_certs and not options.fingerprint:
-        context = _tls_context(options)
-        context.check_hostname = True
-    proxy = _proxy_of(options)
-    host, port = (proxy[0], proxy[1]) if proxy else (options.host, options.port)
-    connection = http.client.HTTPSConnection(host, port, context=context, timeout=CONNECT_SECONDS)
-    if proxy:
-        connection.set_tunnel(options.host, options.port, headers=proxy[2])
-    try:
-        connection.connect()
-        certificate: bytes | None = connection.sock.getpeercert(binary_form=True)
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
-    if verified and certificate and options.fingerprint not in (None, fingerprint_of(certificate)):
-        return None
-    return certificate
-
-
-def _proxy_of(options: ConnectionOptions) -> tuple[str, int, dict[str, str]] | None:
-    """Host, port and headers of the proxy."""
-    if not options.proxy:
-        return None
-    url = urlsplit(options.proxy)
-    headers = {}
-    if url.username is not None:
-        pair = f"{unquote(url.username)}:{unquote(url.password or '')}".encode()
-        headers["Proxy-Authorization"] = f"Basic {b64encode(pair).decode()}"
-    return url.hostname or "", url.port or 0, headers
-
-
-def fingerprint_of(certificate: bytes) -> str:
-    """Return the SHA-256 fingerprint of a DER certificate, in the form that PVE shows (AA:BB:...)."""
-    digest = hashlib.sha256(certificate).hexdigest().upper()
-    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
 
 
 class _Wire:
@@ -336,39 +289,16 @@ class _Adapter(HTTPAdapter):
 
 
 def _tls_context(options: ConnectionOptions) -> ssl.SSLContext:
-    """Return the context that all connections use.
-
-    It is not made by ``ssl.create_default_context``: that one listens to SSLKEYLOGFILE and, from Python 3.13 on,
-    refuses the CA that PVE makes for itself (strict X.509). The system's store is loaded from where OpenSSL was built
-    to look, so that SSL_CERT_FILE and SSL_CERT_DIR do not count either.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if options.fingerprint or not options.validate_certs:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        if not options.fingerprint:
-            # The client says it once, in its own words.
-            warnings.simplefilter("ignore", InsecureRequestWarning)
-        return context
+    """Return the context that all connections use."""
+    context = trusted_by(options)
+    if not options.validate_certs and not options.fingerprint:
+        # The client says it once, in its own words.
+        warnings.simplefilter("ignore", InsecureRequestWarning)
     if urllib3.__version__.startswith("1."):  # type: ignore[attr-defined]  # version 1 is not typed
         # It does not hand the name to the handshake where that is an address, and compares it afterwards itself
         # (before the request, as with a pin).
         context.check_hostname = False
-    if options.ca_path:
-        _load(context, options.ca_path)
-    else:
-        paths = ssl.get_default_verify_paths()
-        for path in (paths.openssl_cafile, paths.openssl_capath):
-            _load(context, path)
     return context
-
-
-def _load(context: ssl.SSLContext, path: str) -> None:
-    if os.path.isdir(path):
-        context.load_verify_locations(capath=path)
-    elif os.path.isfile(path):
-        context.load_verify_locations(cafile=path)
 
 
 def _is_tls(cause: BaseException) -> bool:

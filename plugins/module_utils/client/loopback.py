@@ -6,20 +6,18 @@ It makes do with Python's own library, because a task that uses pvesh runs where
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 import ssl
 from collections.abc import Mapping
 
 from .errors import TlsError, TransportError
-from .https import fingerprint_of
 from .options import ConnectionOptions
 from .transport import Answer, Pairs, form, phrase
+from .trust import CONNECT_SECONDS, anybody, fingerprint_of, trusted_by
 
 HOST = "127.0.0.1"
 # The certificates that pveproxy shows: the first one of them that is there.
 OWN = ("/etc/pve/local/pveproxy-ssl.pem", "/etc/pve/local/pve-ssl.pem")
-_CONNECT_SECONDS = 10
 _OK = 200
 
 
@@ -76,7 +74,7 @@ class LoopbackTransport:
         context, pinned = self._trust()
         where = self._options.address
         try:
-            plain = socket.create_connection((HOST, self._options.port), _CONNECT_SECONDS)
+            plain = socket.create_connection((HOST, self._options.port), CONNECT_SECONDS)
         except OSError as error:
             raise TransportError(
                 f"Cannot connect to {where}: {error.strerror or error}.",
@@ -105,17 +103,11 @@ class LoopbackTransport:
 
     def _trust(self) -> tuple[ssl.SSLContext, str]:
         """Return how the certificate is proved, and its fingerprint where only one will do."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if self._options.ca_path and not self._options.fingerprint:
-            folder = os.path.isdir(self._options.ca_path)
-            context.load_verify_locations(**{"capath" if folder else "cafile": self._options.ca_path})
-            return context, ""
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
         if self._options.fingerprint:
-            return context, self._options.fingerprint
-        return context, fingerprint_of(own_certificate())
+            return anybody(), self._options.fingerprint
+        if self._options.ca_path:
+            return trusted_by(self._options), ""
+        return anybody(), fingerprint_of(own_certificate())
 
 
 def own_certificate() -> bytes:

@@ -15,6 +15,7 @@ from typing import Any, Callable
 from ..client.errors import OptionError, PveError
 from ..client.http import Client
 from ..client.options import HTTPS, ConnectionOptions
+from ..client.trust import Proxy
 from . import credentials, login, reach, rights, server, tls
 from .report import CLIENT, Check, Report, Steps, failed, passed, skipped
 
@@ -92,8 +93,8 @@ class _Examination:
     def _look_at_host(self, options: ConnectionOptions) -> None:
         steps = self.steps
         way = reach.Way(options.host, options.port, min(reach.SECONDS, options.timeout))
-        proxy = tls.Proxy.of(options.proxy)
-        handshakes = tls.Handshakes(options, proxy=proxy)
+        proxy = Proxy.of(options)
+        handshakes = tls.Handshakes(options)
         if proxy:
             steps.take("proxy", lambda: self._through(proxy, handshakes, way))
         else:
@@ -111,7 +112,7 @@ class _Examination:
         steps.take("clock", lambda: server.judge_clock(greetings[0]), needs=["server"])
         self._look_inside(options, greetings[0].proxy if greetings else "")
 
-    def _through(self, proxy: tls.Proxy, handshakes: tls.Handshakes, way: reach.Way) -> Check:
+    def _through(self, proxy: Proxy, handshakes: tls.Handshakes, way: reach.Way) -> Check:
         """Look whether the proxy lets the connection through, and if not, whether it takes a proxy at all."""
         try:
             handshakes.dial().close()

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..client.trust import anybody
 from .report import Check, failed, passed, skipped
-from .tls import Handshakes, anybody
+from .tls import Handshakes
 
 # PVE answers it to everybody: the realms, from which one can log in.
 PUBLIC = "/api2/json/access/domains"

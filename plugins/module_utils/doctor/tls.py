@@ -3,57 +3,39 @@
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 import ssl
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from ..client.https import fingerprint_of
 from ..client.options import ConnectionOptions
+from ..client.trust import (
+    EXPIRED,
+    NOT_YET,
+    UNTRUSTED,
+    WRONG_NAME,
+    anybody,
+    dial,
+    fingerprint_of,
+    trusted_by,
+    wrong_with,
+)
 from ..wording import moment, some_of
 from .report import Check, failed, passed
 
-_SECONDS = 10.0
-# OpenSSL's numbers for what is wrong with a certificate, each with the diagnosis.
+# What is wrong with a certificate, each with the diagnosis.
 _WRONG = {
-    9: "certificate_not_yet",
-    10: "certificate_expired",
-    **dict.fromkeys((7, 18, 19, 20, 21), "certificate_untrusted"),
-    **dict.fromkeys((62, 64), "certificate_name"),
+    EXPIRED: "certificate_expired",
+    NOT_YET: "certificate_not_yet",
+    UNTRUSTED: "certificate_untrusted",
+    WRONG_NAME: "certificate_name",
 }
 # Flags of OpenSSL: trust an end certificate by itself, and do not look at its dates.
 _PARTIAL_CHAIN, _NO_CHECK_TIME = 0x80000, 0x200000
 _SOON = 14 * 24 * 60 * 60
 _COMPARE = "Compare the fingerprint with what PVE shows under Node > System > Certificates (pvenode cert info)"
 _HTTP = b"GET / HTTP/1.0\r\n\r\n"
-
-
-@dataclass(frozen=True)
-class Proxy:
-    """An HTTP proxy to tunnel through: where it is, and the headers that it wants."""
-
-    host: str
-    port: int
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def of(cls, text: str | None) -> Proxy | None:
-        """Read the option. Its form was checked with the others."""
-        if not text:
-            return None
-        url = urlsplit(text)
-        headers = {}
-        if url.username is not None:
-            pair = f"{unquote(url.username)}:{unquote(url.password or '')}".encode()
-            headers["Proxy-Authorization"] = f"Basic {b64encode(pair).decode()}"
-        return cls(url.hostname or "", url.port or 0, headers)
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -91,11 +73,10 @@ def _seconds(text: Any, otherwise: float) -> float:
 
 @dataclass
 class Handshakes:
-    """Handshakes with one server: with the ``address`` that answered, or through a ``proxy``."""
+    """Handshakes with one server: with the ``address`` that answered, or through a proxy."""
 
     options: ConnectionOptions
     address: str = ""
-    proxy: Proxy | None = None
     shown: Shown | None = None
 
     def look(self) -> Check:
@@ -114,13 +95,7 @@ class Handshakes:
 
     def dial(self) -> socket.socket:
         """Return a connection on which nothing was said yet, but to the proxy."""
-        if self.proxy is None:
-            return socket.create_connection((self.address or self.options.host, self.options.port), timeout=_SECONDS)
-        tunnel = http.client.HTTPConnection(self.proxy.host, self.proxy.port, timeout=_SECONDS)
-        tunnel.set_tunnel(self.options.host, self.options.port, headers=dict(self.proxy.headers))
-        tunnel.connect()
-        found: socket.socket = tunnel.sock
-        return found
+        return dial(self.options, self.address)
 
     def _take(self) -> Shown:
         """Shake hands twice: the second time the certificate is trusted by itself, so that Python reads it."""
@@ -199,7 +174,7 @@ class Handshakes:
                 f"The certificate is not checked (validate_certs is false). Better: fingerprint {shown.fingerprint}."
             )
         try:
-            with self.connect(_trusting(options)) as unused:
+            with self.connect(trusted_by(options)) as unused:
                 return passed(self._fine(now))
         except ssl.SSLCertVerificationError as error:
             return self._wrong(error)
@@ -214,7 +189,7 @@ class Handshakes:
 
     def _wrong(self, error: ssl.SSLCertVerificationError) -> Check:
         shown, host = self.shown or Shown(""), self.options.host
-        diagnosis = _WRONG.get(error.verify_code, "certificate_invalid")
+        diagnosis = _WRONG.get(wrong_with(error), "certificate_invalid")
         pin = f"or give fingerprint {shown.fingerprint}, once it is compared. {_COMPARE}."
         if diagnosis == "certificate_expired":
             renew = (
@@ -233,25 +208,3 @@ class Handshakes:
             said = f"Its issuer is {shown.of('issuer')}. PVE signs its own, a proxy that opens TLS does too."
             return failed(diagnosis, said, f"Copy /etc/pve/pve-root-ca.pem from the host and give it as ca_path, {pin}")
         return failed(diagnosis, f"{error.verify_message}.", f"Renew it, {pin}")
-
-
-def anybody() -> ssl.SSLContext:
-    """Return a context that takes every certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def _trusting(options: ConnectionOptions) -> ssl.SSLContext:
-    """Return a context that trusts whom the client trusts."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    paths = ssl.get_default_verify_paths()
-    for path in [options.ca_path] if options.ca_path else [paths.openssl_cafile, paths.openssl_capath]:
-        if path and os.path.isdir(path):
-            context.load_verify_locations(capath=path)
-        elif path and os.path.isfile(path):
-            context.load_verify_locations(cafile=path)
-    return context
