@@ -51,6 +51,7 @@ ELSEWHERE = {
     "ansible_connection": "elsewhere",
     "ansible_remote_tmp": "{{ lookup('ansible.builtin.env', 'HOME') | dirname }}/elsewhere/tmp",
 }
+ROTATED = {"token": ONE["tokenid"], "secret_file": ONE["secret_file"]}
 LOST = {"tokenid": "joe@pve!lost", "secret_file": "~/secrets/lost", "renew": "when_lost"}
 WORKS: list[Json] = [
     task("create", "pve_token", {**TOKEN, **ONE}),
@@ -78,6 +79,9 @@ WORKS: list[Json] = [
         {**TOKEN, "pve_access": {"readers": readers("one")}, "dest": "~/secrets", "show_secret": True},
     ),
     task("revoke", "pve_revocation", {**TOKEN, "tokenid": "reader@pam!two", "secret_file": "~/secrets/two"}),
+    task("rotate", "pve_token", {**TOKEN, **ONE, "rotate": "always"}),
+    task("stand in", "pve_rotation", {**TOKEN, **ROTATED, "rotate": "always", "step": "begin"}),
+    task("doctor", "pve_doctor", {**TOKEN, "path": "/vms", "fail": False}),
     task("log in", "pve_login", {**CODED, **FACTOR}),
     task("by the cache", "pve_group", {**CODED, **FACTOR, "groupid": "cached"}),
     task("by a ticket", "pve_group", {**HANDED_ON, "groupid": "handed"}),

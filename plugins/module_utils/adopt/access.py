@@ -20,6 +20,7 @@ from ..access.document import (
 )
 from ..access.model import ADMINISTRATOR, ROOT, Entry, Pool, Principal, Token, User, is_token, owner_of
 from ..access.observe import ALL_MEMBERS
+from ..access.rotation import rotations
 from ..client.errors import OptionError
 from ..policy.observe import Observed
 from ..wording import DAY, some_of
@@ -57,6 +58,8 @@ class _Access:
         self.view = observed.access
         self.state = observed.state
         self.exclusive = exclusive
+        # Tokens that stand in for others, until a rotation that is under way ends.
+        self.passing = rotations(self.state, self.view.now)
         self.part = Part()
         # Patterns of what stays although the document cannot say it, each with the reason.
         self.keep: dict[str, str] = {}
@@ -136,6 +139,9 @@ class _Access:
         judged = {"users", "acl"} <= self.view.complete
         found = {}
         for name, token in sorted(self.state.tokens.items()):
+            if name in self.passing:
+                self.part.note(f"token {name}: stands in for {self.passing[name]} while that gets a new secret")
+                continue
             row: Row = {"tokenid": name, "privsep": token.privsep}
             if token.expire:
                 row["expire"] = moment(token.expire)
@@ -183,6 +189,8 @@ class _Access:
         """Return the entries that a document can say."""
         found = {}
         for entry, propagate in sorted(self.state.entries()):
+            if entry.principal.name in self.passing:
+                continue
             why = self._why_not(entry)
             if not why:
                 found[entry] = propagate

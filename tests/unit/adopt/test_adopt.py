@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ pytest.importorskip("ansible", reason="documents are read as Ansible reads them"
 pytest.importorskip("yaml")
 
 import yaml
+from ansible_collections.homelab.pve.plugins.module_utils.access.rotation import comment_of, end_of
 from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TOKEN
 from ansible_collections.homelab.pve.tests.unit.access.strategies import states
 from ansible_collections.homelab.pve.tests.unit.adopt.clusters import Pve, access, adopted, changes, ruleset
@@ -79,6 +81,20 @@ def said(pve: Pve, **options: Any) -> tuple[Json, str, tuple[str, ...]]:
     assert yaml.safe_load(found.text) == found.document
     assert changes(pve, found.document) == []
     return found.document["pve_access"], found.text, found.notes
+
+
+def test_a_token_that_stands_in_for_another_is_no_part_of_the_policy() -> None:
+    now = time.time()
+    one = {"tokenid": "joe@pve!one", "privsep": 1, "secret": "0b1f0000-0000-4000-8000-000000000001"}
+    two = {**one, "tokenid": "joe@pve!one-2", "comment": comment_of("joe@pve!one", now), "expire": end_of(0, now)}
+    entries = [*both("joe@pve!one", "/vms", "PVEAuditor"), acl("/vms", "token", "joe@pve!one-2", "PVEAuditor")]
+    pve = with_access(users=[{"userid": "joe@pve"}], tokens=[one, two], acl=entries)
+    document, text, notes = said(pve)
+    assert [row["token"] for row in document["readers"]] == ["joe@pve!one"]
+    assert [note for note in notes if "one-2" in note] == [
+        "token joe@pve!one-2: stands in for joe@pve!one while that gets a new secret"
+    ]
+    assert "one-2" not in text.partition("readers:")[2]
 
 
 def test_readers_are_told_in_short() -> None:
