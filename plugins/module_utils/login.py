@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from .client.errors import AuthenticationError, OptionError, PveError
+from .client.errors import OptionError, PveError
 from .client.http import Client
 from .client.options import ConnectionOptions, ticket_folder
 from .client.tickets import CachedTicket, LogIn, Ticket, cached_tickets, forget_ticket
@@ -59,12 +59,8 @@ class LoginTask:
             ticket=ticket.text,
             csrf_token=ticket.csrf,
         )
-        try:
-            with Client(options) as client:
-                client.get("/version")
-        except AuthenticationError:
-            return None
-        return ticket
+        with Client(options) as client:
+            return ticket if client.logs_in() else None
 
     def plan(self, ticket: Ticket | None) -> Plan:
         if ticket is not None:

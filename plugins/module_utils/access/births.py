@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Callable
 
-from ..client.errors import ApiError, AuthenticationError, OptionError, PveError, TransportError
+from ..client.errors import ApiError, OptionError, PveError, TransportError
 from ..client.http import Client
 from ..client.options import PVESH
 from ..reconcile import Call, Change
@@ -24,8 +24,8 @@ from .rotation import Birth
 from .shown import token_fields
 from .steps import token_path
 
-# How many secrets are tried at the same time.
-IN_FLIGHT = 8
+# How many secrets are tried at the same time: PVE takes three seconds to refuse one.
+TRIED_AT_ONCE = 8
 
 # What a look at the place of a secret, and where needed a log-in with it, has shown.
 MISSING = "missing"  # the token is there, the file is not
@@ -100,7 +100,7 @@ class Births:
                 self._check_marker(spec, place, left)
                 markers[spec.tokenid] = left
         there = [spec for spec in present if spec.tokenid in state.tokens]
-        with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        with ThreadPoolExecutor(TRIED_AT_ONCE) as pool:
             fates = pool.map(lambda spec: self._fate(spec, spec.tokenid in able, markers.get(spec.tokenid)), there)
             found = {spec.tokenid: fate for spec, fate in zip(there, fates) if fate}
         for tokenid, marker in markers.items():
@@ -171,7 +171,7 @@ class Births:
 
     def _works(self, tokenid: str, secret: str) -> bool:
         with self.client.with_token(tokenid, secret) as other:
-            return works(other)
+            return other.logs_in()
 
     # -- performing -----------------------------------------------------------------------------------------------
 
@@ -314,15 +314,6 @@ class Births:
             if spec.tokenid not in self.markers:
                 place.clear_marker()
             raise PveError(f"{error.message} Token {spec.tokenid} was taken back.", error.hint) from None
-
-
-def works(client: Client) -> bool:
-    """Tell whether PVE lets a client in: one request."""
-    try:
-        client.get("/version")
-    except AuthenticationError:
-        return False
-    return True
 
 
 def _had_no_effect(error: PveError) -> bool:

@@ -22,6 +22,10 @@ class Grant(NamedTuple):
     propagate: bool
     pool: str = ""
 
+    def __str__(self) -> str:
+        path, whose, role = self.entry
+        return f"{role} of {whose.kind} {whose.name} on {path}{f' by pool {self.pool}' if self.pool else ''}"
+
 
 Half = tuple[Grant, ...]
 

@@ -102,6 +102,11 @@ def is_token(subject: str) -> bool:
     return "!" in subject.rpartition("@")[2]
 
 
+def is_over(expire: int, now: float) -> bool:
+    """Tell whether an end has passed, both in seconds since the epoch; 0 stands for none."""
+    return 0 < expire < now
+
+
 PathRoles = Mapping[str, Mapping[str, bool]]  # path -> role -> propagate
 
 
@@ -165,6 +170,13 @@ class AccessState:
     def acl_paths(self) -> frozenset[str]:
         """Return every path that has an ACL entry of anybody."""
         return frozenset(path for paths in self.acl.values() for path in paths)
+
+    def end_of(self, tokenid: str) -> int | None:
+        """Return when a token ends, by itself or with its user; 0 for never, None where one of them is not there."""
+        token, user = self.tokens.get(tokenid), self.users.get(owner_of(tokenid))
+        if token is None or user is None:
+            return None
+        return min((one.expire for one in (token, user) if one.expire), default=0)
 
     # -- making new states ------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ..client.errors import ApiError
 from . import paths
 from .document import Document
-from .model import AccessState, Group, Pool, Principal, Realm, Role, Token, User, is_token, owner_of
+from .model import AccessState, Group, Pool, Principal, Realm, Role, Token, User, is_over, is_token, owner_of
 from .permissions import Privileges, sources
 from .releases import Release
 from .rotation import Birth
@@ -60,6 +60,14 @@ class View:
     @property
     def caller_user(self) -> str:
         return owner_of(self.caller)
+
+    def unseen(self, *more: str) -> str:
+        """Say which of the lists that decide about rights the caller does not see in full; empty if there is none.
+
+        ``more`` are lists that matter besides users, groups and acl.
+        """
+        names = [name for name in ("users", "groups", "acl", *more) if name not in self.complete]
+        return f"{self.caller} does not see all of: {', '.join(names)}" if names else ""
 
 
 def observe(source: Source, wanted: Document, now: float, *, guests_too: bool = False) -> View:
@@ -321,13 +329,9 @@ def pool_from(name: str, found: Any) -> Pool:
 def user_is_usable(state: AccessState, subject: str, now: float) -> bool:
     """Tell whether a user or token can log in: it is there, enabled and not expired, and so is its owner."""
     user = state.users.get(owner_of(subject))
-    if user is None or not user.enable or _over(user.expire, now):
+    if user is None or not user.enable or is_over(user.expire, now):
         return False
     if not is_token(subject):
         return True
     token = state.tokens.get(subject)
-    return token is not None and not _over(token.expire, now)
-
-
-def _over(expire: int, now: float) -> bool:
-    return 0 < expire < now
+    return token is not None and not is_over(token.expire, now)

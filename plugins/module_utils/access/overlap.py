@@ -17,7 +17,7 @@ from ..client.errors import OptionError
 from ..client.http import Client
 from ..reconcile import Change, Plan
 from ..secret_file import SecretPlace
-from .births import BORN, KEPT, STAGED, restorable, to_restore, works
+from .births import BORN, KEPT, STAGED, restorable, to_restore
 from .document import AclSpec, Document, Scope, TokenSpec
 from .expiry import Expiry
 from .model import Principal, Token
@@ -109,7 +109,7 @@ class Rotation:
             return self.client
         for tokenid, secret in self._secrets(str(note.get("interim") or "")):
             other = self._clients.enter_context(self.client.with_token(tokenid, secret))
-            if works(other):
+            if other.logs_in():
                 return other
         return self.client
 
@@ -253,7 +253,7 @@ class Rotation:
         if not seen.renewed:
             raise OptionError(f"The secret of {tokenid} is not renewed yet.", "Do the step renew first.")
         with client.with_token(tokenid, self.place.read()) as renewed:
-            if not works(renewed):
+            if not renewed.logs_in():
                 raise OptionError(
                     f"PVE refuses the secret of {tokenid} in {self.place.path}, so {seen.stand_in or 'nothing'} stays.",
                     "Is the user enabled and not expired? Has somebody else renewed it? With renew: when_lost, "

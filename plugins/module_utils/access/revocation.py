@@ -11,14 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..client.errors import AuthenticationError, OptionError, PveError
+from ..client.errors import OptionError, PveError
 from ..client.http import Client
 from ..client.options import PVESH
 from ..reconcile import Change, Plan
 from ..secret_file import read_secret
 from ..wording import some_of
+from .births import TRIED_AT_ONCE
 from .document import Document, TokenSpec, UserSpec, check_tokenid, check_userid
-from .explain import Explainer, Grant
+from .explain import Explainer
 from .model import ROOT, AccessState, is_token, owner_of
 from .observe import View, observe, tokens_from, user_is_usable, users_from
 from .permissions import Evaluator
@@ -28,8 +29,6 @@ from .shown import user_fields
 
 # How it is proved that something is dead: PVE refuses its secret, lists it no more, or lists the user as disabled.
 LOGIN, LISTED, DISABLED = "login", "list", "disabled"
-# How many secrets are tried at the same time: PVE takes three seconds to refuse one.
-IN_FLIGHT = 8
 MOST_PATHS = 5
 
 
@@ -122,7 +121,7 @@ class RevocationTask:
         try:
             if self._performed:
                 self._see_the_list({subject: by for subject, by in proofs.items() if by != LOGIN})
-            with ThreadPoolExecutor(IN_FLIGHT) as pool:
+            with ThreadPoolExecutor(TRIED_AT_ONCE) as pool:
                 tried = [subject for subject, by in proofs.items() if by == LOGIN]
                 alive = [subject for subject, works in zip(tried, pool.map(self._logs_in, tried)) if works]
         except PveError as error:
@@ -237,11 +236,7 @@ class RevocationTask:
         """Tell whether the secret of a token works, or for the caller his own credentials."""
         secret = self._readable().get(subject)
         with self.client.clone() if secret is None else self.client.with_token(subject, secret) as other:
-            try:
-                other.get("/version")
-            except AuthenticationError:
-                return False
-        return True
+            return other.logs_in()
 
 
 # -- what it could do -------------------------------------------------------------------------------------------------
@@ -252,9 +247,9 @@ def powers_of(view: View, subjects: Iterable[str]) -> tuple[list[dict[str, Any]]
 
     Where the caller does not see all that decides about it, it is None, with a sentence that says so.
     """
-    unseen = [name for name in ("users", "groups", "acl") if name not in view.complete]
+    unseen = view.unseen()
     if unseen:
-        return None, [f"What could be done cannot be told: {view.caller} does not see all of: {', '.join(unseen)}."]
+        return None, [f"What could be done cannot be told: {unseen}."]
     evaluator = Evaluator(view.state)
     explainer = Explainer(view.state, evaluator)
     return [_powers(view, evaluator, explainer, subject) for subject in subjects], []
@@ -267,9 +262,7 @@ def _powers(view: View, evaluator: Evaluator, explainer: Explainer, subject: str
         grants = [grant for some in explainer.explain(subject, path).values() for grant in some]
         write = tuple(sorted(name for name in held if name not in reading))
         read = tuple(sorted(name for name in held if name in reading))
-        alike.setdefault((write, read, any(held.values()), tuple(sorted({entry_text(g) for g in grants}))), []).append(
-            path
-        )
+        alike.setdefault((write, read, any(held.values()), tuple(sorted({str(g) for g in grants}))), []).append(path)
     rows = [
         {"paths": paths, "below": below, "write": list(write), "read": list(read), "by": list(entries)}
         for (write, read, below, entries), paths in alike.items()
@@ -279,12 +272,6 @@ def _powers(view: View, evaluator: Evaluator, explainer: Explainer, subject: str
     if not usable:
         lines.append("could not log in: disabled or expired")
     return {"subject": subject, "usable": usable, "rows": rows, "text": lines}
-
-
-def entry_text(grant: Grant) -> str:
-    """Say which ACL entry gives something, and by which pool if it does so by one."""
-    path, whose, role = grant.entry
-    return f"{role} of {whose.kind} {whose.name} on {path}{f' by pool {grant.pool}' if grant.pool else ''}"
 
 
 def _lines(row: Mapping[str, Any], everything: frozenset[str]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from .births import DEAD, KEPT, MISSING, STAGED, UNFINISHED, to_restore
 from .document import AclSpec, Document, GroupSpec, PoolSpec, RoleSpec, TokenSpec, UserSpec, matches
 from .expiry import Expiry
 from .ghosts import CURE, ghosts
-from .model import NO_ACCESS, AccessState, Entry, Group, Pool, Principal, Role, Token, User, owner_of
+from .model import NO_ACCESS, AccessState, Entry, Group, Pool, Principal, Role, Token, User, is_over, owner_of
 from .observe import View
 from .permissions import Evaluator, unnamed_below
 from .rotation import due, rotations
@@ -318,7 +318,7 @@ def _renewed_end(view: View, spec: TokenSpec, expire: Expiry) -> int:
 
 
 def _say_if_over(target: Target, view: View, what: str, expire: int) -> None:
-    if 0 < expire < view.now:
+    if is_over(expire, view.now):
         target.warnings.append(f"{what} has expired; it stays so until it is renewed or its expiry is changed.")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Callable
 
-from ..client.errors import AuthenticationError, PveError
+from ..client.errors import PveError
 from ..client.http import Client
 from ..reconcile import Call, Change, Plan
 from ..secret_file import Place, SecretPlace
@@ -79,11 +79,7 @@ class AccessTask:
 
     def _logs_in(self, userid: str, password: str) -> bool:
         with self.client.with_password(userid, password) as other:
-            try:
-                unused = other.release
-            except AuthenticationError:
-                return False
-        return True
+            return other.logs_in()
 
     def _confirmed(self, call: Call) -> Call:
         """Add the caller's own password, which PVE asks for from 8.2 on."""

@@ -106,9 +106,9 @@ class Rights:
 def rights_between(view: View, before: AccessState, after: AccessState) -> Rights:
     """Compare two states of the cluster of a view, as far as it sees all that this takes."""
     everything = privileges(view.release)
-    unseen = [name for name in ("users", "groups", "acl") if name not in view.complete]
+    unseen = view.unseen()
     if unseen:
-        return Rights((), everything, f"{view.caller} does not see all of: {', '.join(unseen)}")
+        return Rights((), everything, unseen)
     both = (before, after)
     guests, all_seen = view.guests is not None, "pools" in view.complete
     if "members" not in view.complete and hidden_pools_matter(*both, now=view.now, guests=guests, all_seen=all_seen):

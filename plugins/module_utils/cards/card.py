@@ -119,7 +119,7 @@ def cards(readers: Iterable[Mapping[str, Any]], server: Server, view: View) -> I
             _purpose(raw),
             raw.get("application"),
             token.secret_file,
-            _expires(view, token.tokenid),
+            view.state.end_of(token.tokenid),
             endpoints,
             more,
         )
@@ -129,13 +129,6 @@ def _purpose(raw: Mapping[str, Any]) -> str:
     if raw.get("application"):
         return application(raw["application"]).title
     return f"{raw['role']}{' and the logs' if raw.get('logs') else ''} on {raw['path']}"
-
-
-def _expires(view: View, tokenid: str) -> int | None:
-    user, token = view.state.users.get(owner_of(tokenid)), view.state.tokens.get(tokenid)
-    if user is None or token is None:
-        return None
-    return min([one.expire for one in (user, token) if one.expire], default=0)
 
 
 def _of_application(raw: Mapping[str, Any], view: View) -> tuple[tuple[str, ...], int]:

@@ -154,6 +154,14 @@ class Client:
             unused = self.release
         return self._transport.local_address or ""
 
+    def logs_in(self) -> bool:
+        """Tell whether PVE takes the credentials: one request. Raises PveError where that cannot be known."""
+        try:
+            self.get("/version")
+        except AuthenticationError:
+            return False
+        return True
+
     def get(self, path: str, params: Params = None) -> Any:
         """Return the ``data`` of a GET. Repeated when the connection fails; raises ApiError or TransportError."""
         return self._data("GET", path, self._repeat("GET", path, params))

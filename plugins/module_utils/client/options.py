@@ -67,8 +67,8 @@ _OF_USER = frozenset({"second_factor", "ticket_cache"})
 CREDENTIALS = (_TOKEN - {"token_file"}) | _PASSWORD | _TICKET | _OF_USER
 _TRUST = frozenset({"ca_path", "fingerprint", "validate_certs"})
 
-_USERID = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9._-]+")
-_TOKENID = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9._-]+![A-Za-z][A-Za-z0-9._-]+")
+USERID = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9._-]+")
+TOKENID = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9._-]+![A-Za-z][A-Za-z0-9._-]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?")
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 _WHOLE = "A token id is whole when it reads user@realm!name, for example root@pam!ansible."
@@ -379,7 +379,7 @@ def _token_id(given: _Given) -> str:
 
 def check_token_id(text: str, label: str = "token_id") -> str:
     """Return ``text`` if it is a whole token id (``user@realm!name``); raise OptionError otherwise."""
-    if _TOKENID.fullmatch(text):
+    if TOKENID.fullmatch(text):
         return text
     # None of these texts may quote what was given: it may well contain the secret.
     hint = _WHOLE
@@ -389,7 +389,7 @@ def check_token_id(text: str, label: str = "token_id") -> str:
     elif ":" in name or "=" in name:
         problem = f"goes on after the token's name with a '{':' if ':' in name else '='}'"
         hint = "Give the id alone (user@realm!name); the secret is the value of token_secret, or stands in token_file."
-    elif not _USERID.fullmatch(user):
+    elif not USERID.fullmatch(user):
         problem = "has no user@realm before the '!'"
     else:
         problem = (
@@ -433,9 +433,9 @@ def _user(given: _Given) -> str:
     text, label = given.get("user"), given.label("user")
     if text is None:
         raise OptionError("A password is given, but no user.", "Set user (PVE_USER) to user@realm.")
-    if _TOKENID.fullmatch(text):
+    if TOKENID.fullmatch(text):
         raise OptionError(f"{label} is a token id.", "Give it as token_id, with token_secret or token_file.")
-    if not _USERID.fullmatch(text):
+    if not USERID.fullmatch(text):
         raise OptionError(f"{label} is not of the form user@realm.", "For example root@pam.")
     return str(text)
 

@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..access.births import TRIED_AT_ONCE
 from ..access.document import Document, TokenSpec
 from ..access.explain import Explainer
 from ..access.ghosts import purge
-from ..access.model import AccessState, Entry, Principal, owner_of
+from ..access.model import AccessState, Entry, Principal, is_over, owner_of
 from ..access.observe import View, observe, pools_matter, rights_from, user_is_usable
 from ..access.paths import ancestors
 from ..access.permissions import TREE_PATHS, Evaluator, Privileges, entry_paths, sources
-from ..access.revocation import entry_text
 from ..access.target import POLICY, Target, make_target
 from ..client.errors import AuthenticationError, OptionError, PveError
 from ..client.http import Client
@@ -27,7 +27,6 @@ from ..secret_file import read_secret
 from ..wording import DAY, day, some_of
 from .reader import Grant, Tree
 
-IN_FLIGHT = 8
 # How many tokens the failure of a task names.
 MOST_NAMED = 10
 
@@ -143,7 +142,7 @@ def verify(client: Client, document: Document, now: float, *, expiring_days: int
     comparison = Comparison(view) if view else None
     target = _target(view, document) if view else None
     look = _Look(client, now, expiring_days, view)
-    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+    with ThreadPoolExecutor(TRIED_AT_ONCE) as pool:
         answers = list(pool.map(look.at, stored))
     verdicts = [
         replace(
@@ -163,12 +162,10 @@ def verify(client: Client, document: Document, now: float, *, expiring_days: int
 
 def _view(client: Client, document: Document, now: float) -> View:
     view = observe(client, document, now)
-    unseen = [name for name in ("users", "groups", "acl") if name not in view.complete]
-    if "pools" not in view.complete and pools_matter(view.state):
-        unseen.append("pools")
+    unseen = view.unseen(*(["pools"] if pools_matter(view.state) else []))
     if unseen:
         raise PveError(
-            f"{view.caller} does not see all of: {', '.join(unseen)}. So what the policy means cannot be told.",
+            f"{unseen}. So what the policy means cannot be told.",
             "Use a token with PVEAuditor on /, or say rights: false to see only whether the secrets log in.",
         )
     return view
@@ -252,11 +249,8 @@ class _Look:
         )
 
     def _with_end(self, found: Verdict, state: AccessState) -> Verdict:
-        user, token = state.users.get(owner_of(found.tokenid)), state.tokens.get(found.tokenid)
-        ends = [one.expire for one in (user, token) if one is not None and one.expire]
-        if not ends:
-            return found
-        return replace(found, expires=min(ends), soon=min(ends) < self.now + self.expiring_days * DAY)
+        end = state.end_of(found.tokenid) or 0
+        return replace(found, expires=end, soon=0 < end < self.now + self.expiring_days * DAY)
 
 
 def _why_dead(view: View, tokenid: str) -> str:
@@ -268,7 +262,7 @@ def _why_dead(view: View, tokenid: str) -> str:
         return f"PVE has no {'user ' + owner_of(tokenid) if user is None else 'such token'}: homelab.pve.site makes it."
     if not user.enable:
         return f"its user {user.userid} is disabled"
-    expired, end = (f"its user {user.userid}", user.expire) if 0 < user.expire < view.now else ("it", token.expire)
+    expired, end = (f"its user {user.userid}", user.expire) if is_over(user.expire, view.now) else ("it", token.expire)
     return f"{expired} has expired on {day(end)}"
 
 
@@ -322,7 +316,7 @@ class Comparison:
         if less:
             # What stands on the path itself hides what comes from above.
             for half in self._why_more.halves(tokenid, path):
-                yield from (f"hidden by {entry_text(grant)}" for grant in half if not _has(then, grant.entry))
+                yield from (f"hidden by {grant}" for grant in half if not _has(then, grant.entry))
 
     def _entries(
         self, why: Explainer, tokenid: str, path: str, names: Iterable[str], other: AccessState, form: str
@@ -333,7 +327,7 @@ class Comparison:
             for grant in grants.get(name, ()):
                 role = grant.entry.role
                 if not _has(other, grant.entry):
-                    yield form.format(entry_text(grant))
+                    yield form.format(grant)
                 elif role in other.roles and name not in other.roles[role].privs:
                     yield f"role {role} is not as the policy means it"
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..access.explain import Explainer, Grant
 from ..access.giving import GIVING, gives
-from ..access.model import ADMINISTRATOR, NO_ACCESS, ROOT, AccessState, Principal, is_token, owner_of
+from ..access.model import ADMINISTRATOR, NO_ACCESS, ROOT, AccessState, Principal, is_over, is_token, owner_of
 from ..access.observe import user_is_usable
 from ..access.permissions import TREE_PATHS, Evaluator, Privileges, sources
 from ..access.releases import READS_MORE, Release, reading_privileges
@@ -89,7 +89,7 @@ def why_off(state: AccessState, subject: str, now: float) -> str:
     user = state.users.get(owner_of(subject))
     if is_token(subject):
         token = state.tokens[subject]
-        if 0 < token.expire < now:
+        if is_over(token.expire, now):
             return "expired"
         return "user disabled" if user and not user.enable else "user expired"
     return "disabled" if user and not user.enable else "expired"

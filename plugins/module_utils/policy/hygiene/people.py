@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...access.model import ROOT, Principal, User
+from ...access.model import ROOT, Principal, User, is_over
 from ...wording import DAY, day, days
 from .subjects import Case, called, entries_text
 
@@ -22,7 +22,7 @@ def judge(case: Case) -> None:
     for user in case.state.users.values():
         if not user.enable:
             _disabled(case, user)
-        elif 0 < user.expire < case.now:
+        elif is_over(user.expire, case.now):
             _over(case, user)
         else:
             _expiring(case, user)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...access.model import ROOT, Token
+from ...access.model import ROOT, Token, is_over
 from ...access.rotation import rotations, stands_in_for
 from ...wording import DAY, ago, day, days
 from ..findings import INFO, LEVELS
@@ -21,7 +21,7 @@ def judge(case: Case) -> None:
             continue
         if of_root(token):
             _of_root(case, token)
-        if 0 < token.expire < case.now:
+        if is_over(token.expire, case.now):
             _over(case, token)
         elif case.usable(token.tokenid):
             _expiry(case, token)
@@ -76,9 +76,8 @@ def _without_separation(case: Case, token: Token) -> None:
 
 
 def _expiry(case: Case, token: Token) -> None:
-    owner = case.state.users[token.userid]
     # A token ends with its user, whatever is written of its own end.
-    end = min((one for one in (token.expire, owner.expire) if one), default=0)
+    end = case.state.end_of(token.tokenid)
     if not end:
         case.judgement.find(
             "require_expiry",
