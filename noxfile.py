@@ -139,7 +139,7 @@ def ruff(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Types, strictly, on everything that runs; tests say what they mean by running."""
     session.run("mypy", "noxfile.py", "conftest.py", ".ci/report.py", ".ci/get_pip.py")
-    packages = ("plugins", "tests.simulator", "tests.contract", "tests.live", "tests.warm")
+    packages = ("plugins", "tests.simulator", "tests.contract", "tests.live", "tests.warm", "tests.pvesh")
     session.run("mypy", *(f"-pansible_collections.homelab.pve.{name}" for name in packages))
 
 
