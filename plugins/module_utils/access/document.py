@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Callable, TypeVar
 
 from ..client.errors import OptionError
+from ..client.options import TOKENID, USERID
 from . import paths
 from .expiry import Expiry, parse_expiry
 from .model import ROOT, Entry, Principal, is_token, owner_of
@@ -21,8 +22,8 @@ from .rotation import NEVER, Rotate, parse_rotate
 
 T = TypeVar("T")
 
-_USERID = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9._-]+\Z")
-_TOKENID = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9._-]+![A-Za-z][A-Za-z0-9._-]+\Z")
+# Where PVE ends one element of a list and begins the next. Its user ids may have these characters in them.
+_BETWEEN = re.compile(r"[,;\0]")
 _GROUPID = re.compile(r"[A-Za-z0-9._-]+\Z")
 _POOLID = re.compile(r"[A-Za-z][A-Za-z0-9._-]*(?:/[A-Za-z][A-Za-z0-9._-]*){0,2}\Z")
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\Z")
@@ -311,6 +312,8 @@ def parse_user(raw: Mapping[str, Any]) -> UserSpec:
     groups = raw.get("groups")
     for group in groups or ():
         _matching(group, _GROUPID, "groups", "Group ids hold letters, digits, '.', '-' and '_'.")
+    if groups:
+        _listable(userid, "groups")
     for name, limit in _LENGTHS.items():
         if len(raw.get(name) or "") > limit:
             raise OptionError(f"{name}: longer than the {limit} characters that PVE takes.")
@@ -385,8 +388,8 @@ def parse_acl(raw: Mapping[str, Any]) -> AclSpec:
     found = [path for path in (*(raw.get("paths") or ()), raw.get("path")) if path is not None]
     if not found:
         raise OptionError("paths: at least one path is needed.")
-    users = [check_userid(user, "users") for user in raw.get("users") or ()]
-    tokens = [check_tokenid(token, "tokens") for token in raw.get("tokens") or ()]
+    users = [_listable(check_userid(user, "users"), "users") for user in raw.get("users") or ()]
+    tokens = [_listable(check_tokenid(token, "tokens"), "tokens") for token in raw.get("tokens") or ()]
     groups = [
         _matching(group, _GROUPID, "groups", "Groups are named without the '@' that the web interface shows.")
         for group in raw.get("groups") or ()
@@ -469,7 +472,7 @@ def check_userid(value: str, name: str) -> str:
     """Return a userid, or raise OptionError saying what is wrong with it."""
     if is_token(value):
         raise OptionError(f"{name}: {value!r} is a token id.", "Name the user, or use the option for tokens.")
-    if not _USERID.match(value) or not 3 <= len(value) <= 64:
+    if not USERID.fullmatch(value) or not 3 <= len(value) <= 64:
         raise OptionError(
             f"{name}: {value!r} is no user id.",
             "User ids are written name@realm, 3 to 64 characters, without blanks, ':' and '/'.",
@@ -479,7 +482,7 @@ def check_userid(value: str, name: str) -> str:
 
 def check_tokenid(value: str, name: str) -> str:
     """Return a full token id, or raise OptionError saying what is wrong with it."""
-    if not _TOKENID.match(value):
+    if not TOKENID.fullmatch(value):
         hint = "Token ids are written user@realm!name; the name starts with a letter and has two characters or more."
         if "!" in value and ("=" in value.rpartition("!")[2] or ":" in value.rpartition("!")[2]):
             hint = "The secret is no part of the token id, and should not stand here."
@@ -487,6 +490,16 @@ def check_tokenid(value: str, name: str) -> str:
         elif "@" in value and "!" not in value:
             hint = "This is a user; a token of his is written user@realm!name."
         raise OptionError(f"{name}: {value!r} is no token id.", hint)
+    return value
+
+
+def _listable(value: str, name: str) -> str:
+    if _BETWEEN.search(value):
+        raise OptionError(
+            f"{name}: {value!r} can be in no group and in no ACL entry: PVE keeps these as lists, and would read its "
+            "',' or ';' as the end of an id.",
+            "Make a user with another name.",
+        )
     return value
 
 

@@ -55,7 +55,9 @@ def plan_access(view: View, wanted: Document) -> Plan:
             why = f"{view.caller} does not see all that gives it its rights, and this plan touches them."
         if why:
             target.refuse(why, "Let another administrator do it, or say allow_lockout: true.")
-    target.problems += powerless(view, wanted, target)
+    if not target.assumed:
+        # What is taken for granted has rights that are not known here.
+        target.problems += powerless(view, wanted, target)
     rights = rights_between(view, target.base, target.state)
     if wanted.max_widening == "none":
         _refuse_widening(target, rights)

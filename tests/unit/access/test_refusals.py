@@ -73,6 +73,15 @@ REFUSED = {
     "a plural": (acl("/pools/lab", "PVEAuditor", users=["ann@pve"]), r"mean /pool/lab"),
     "a guest that is not there": (acl("/vms/999", "PVEAuditor", users=["ann@pve"]), r"no guest 999.*allow_missing"),
     "an entry for root": (acl("/", "PVEAuditor", users=["root@pam"]), r"root@pam has all rights anyway"),
+    "a user id with the end of a list in it": (
+        acl("/", "PVEAuditor", users=["a;b@pve"]),
+        r"'a;b@pve' can be in no group",
+    ),
+    "such a user in a group": ({"users": [{"userid": "a,b@pve", "groups": ["staff"]}]}, r"groups: 'a,b@pve' can be"),
+    "such a user's token": (
+        {"readers": [{**READER, "token": "a;b@pve!tok"}]},
+        r"entry 1: tokens: 'a;b@pve!tok' can be",
+    ),
     "a token among the users": (acl("/", "PVEAuditor", users=["bob@pve!t1"]), r"is a token id"),
     "an unknown privilege": (
         {"roles": [{"roleid": "x", "privs": ["vm.audit"]}]},
@@ -170,6 +179,11 @@ def test_all_reasons_are_told_at_once(state: AccessState) -> None:
 def test_a_list_that_may_not_be_whole_is_not_taken_for_empty(state: AccessState) -> None:
     with pytest.raises(OptionError, match=r"Whether user eve@pve exists cannot be known.*Sys.Audit on /access/groups"):
         plan(state, {"users": [{"userid": "eve@pve"}]}, complete=frozenset({"roles", "acl", "groups"}))
+
+
+def test_a_token_with_a_role_that_is_missing_may_get_its_rights_from_it(state: AccessState) -> None:
+    """A dry run tells what is missing, and a real one refuses to start over just that."""
+    assert plan(state, {"readers": [{**READER, "role": "Watcher"}]}).assumed == ("role Watcher",)
 
 
 def test_a_refusal_to_come_is_predicted(state: AccessState) -> None:
