@@ -32,7 +32,8 @@ options:
   side:
     description:
       - Whether to look from the V(client), or on the V(host).
-      - On the host, no credentials are taken. PVE is asked by C(pvesh), and the node itself is looked at.
+      - On the host, no credentials of a consumer are taken. PVE is asked by C(pvesh), and the node itself is looked at;
+        with O(admin_token_id), PVE is asked over HTTPS instead, from wherever the task runs.
     type: str
     choices: [client, host]
     default: client
@@ -57,7 +58,8 @@ options:
     type: str
   subject:
     description:
-      - Token id or user id that the host's side is asked about. By default it is that of the connection options.
+      - Token id or user id that the host's side is asked about. By default it is that of the connection options. With
+        O(checks), that of whom they are about.
     type: str
   client_addresses:
     description:

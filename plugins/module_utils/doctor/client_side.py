@@ -176,7 +176,11 @@ class _Examination:
             self.tree = rights.read_tree(client)
         except PveError as error:
             return login.failed_call(error)
-        return rights.judge_rights(self.tree, self.credentials.identity)
+        try:
+            needs = rights.needs_of(self.question.path, self.question.application, client.release)
+        except PveError:
+            needs = []  # what is wrong with them is told where they are looked at
+        return rights.judge_rights(self.tree, self.credentials.identity, needs, client.release)
 
     def _answer(self, clients: list[Client], identity: str) -> None:
         path, application = self.question.path, self.question.application

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ..client.errors import OptionError, PveError
 from ..client.http import Client
-from ..client.options import PVESH, ConnectionOptions, check_token_id
+from ..client.options import PVESH, TOKENID, USERID, ConnectionOptions, check_token_id
 from ..least.applications import application
 from .client_side import Question, examine
 from .host_reads import HostQuestion, examine_host
@@ -21,9 +20,6 @@ _ADMIN = {"admin_token_id": "token_id", "admin_token_secret": "token_secret", "a
 _PLACE = ("host", "port", "timeout", "proxy", "ca_path", "fingerprint", "validate_certs")
 # What has to be in order before an admin's token is sent anywhere.
 _BEFORE_ADMIN = ("certificate", "server")
-
-_USERID = re.compile(r"[^\s:/!]+@[A-Za-z][A-Za-z0-9._-]+")
-_TOKENID = re.compile(rf"{_USERID.pattern}![A-Za-z][A-Za-z0-9._-]+")
 
 Params = Mapping[str, Any]
 
@@ -46,15 +42,27 @@ def consult(params: Params, environ: Mapping[str, str]) -> tuple[dict[str, Any],
 
 def _report(params: Params, environ: Mapping[str, str], clients: tuple[str, ...], subject: str) -> Report:
     if params.get("checks") is not None:
-        return put_together(_checks(params["checks"]))
-    if params.get("side") == HOST:
+        return put_together(_checks(params["checks"]), subject=subject)
+    as_admin = any(params.get(name) for name in _ADMIN)
+    if params.get("side") == HOST and not as_admin:
         return _on_node(params, clients, subject)
+    if params.get("side") == HOST:
+        # The way to the host is looked at as ever, but nobody logs in ahead of the admin.
+        place = Question({name: params.get(name) for name in _PLACE}, _about_place(environ))
+        return _as_admin(params, environ, examine(place), clients, subject)
     question = Question(params, environ, params.get("header"), params.get("path"), params.get("application"))
     found = examine(question)
-    if not any(params.get(name) for name in _ADMIN):
+    if not as_admin:
         return found
-    host = _as_admin(params, environ, found, clients or tuple(found.known.get("client_addresses", ())))
-    return Report((*found.checks, *host.checks), found.known)
+    subject = _subject(params, str(found.known.get("identity", "")))
+    host = _as_admin(params, environ, found, clients or tuple(found.known.get("client_addresses", ())), subject)
+    return put_together(found.checks, host.checks, subject=subject, known=found.known)
+
+
+def _about_place(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what of the environment says where PVE is, and nothing of who asks."""
+    names = {f"PVE_{name.upper()}" for name in _PLACE}
+    return {name: text for name, text in environ.items() if name in names}
 
 
 def _address(text: str) -> str:
@@ -80,14 +88,14 @@ def _subject(params: Params, identity: str = "") -> str:
     """
     told = params.get("subject")
     if told:
-        if _USERID.fullmatch(told):
+        if USERID.fullmatch(told):
             return str(told)
         return check_token_id(told, "subject")
     if identity or params.get("side") != HOST:
         return identity
     # A task that was written for the client's side: what cannot be right of it is told there.
     for given in (params.get("token_id"), params.get("user")):
-        if given and (_TOKENID.fullmatch(given) or _USERID.fullmatch(given)):
+        if given and (TOKENID.fullmatch(given) or USERID.fullmatch(given)):
             return str(given)
     return ""
 
@@ -107,7 +115,9 @@ def _on_node(params: Params, clients: tuple[str, ...], subject: str) -> Report:
         return examine_host(client, question)
 
 
-def _as_admin(params: Params, environ: Mapping[str, str], found: Report, clients: tuple[str, ...]) -> Report:
+def _as_admin(
+    params: Params, environ: Mapping[str, str], found: Report, clients: tuple[str, ...], subject: str
+) -> Report:
     passed = {check.name for check in found.checks if check.status == "passed"}
     missing = next((name for name in _BEFORE_ADMIN if name not in passed), None)
     if missing:
@@ -115,10 +125,8 @@ def _as_admin(params: Params, environ: Mapping[str, str], found: Report, clients
         return Report((Check("skipped", why, name="admin", side=HOST),))
     given = {name: params.get(name) for name in _PLACE}
     given.update({name: params.get(option) for option, name in _ADMIN.items()})
-    place = {f"PVE_{name.upper()}" for name in _PLACE}
     try:
-        options = ConnectionOptions.from_params(given, {name: text for name, text in environ.items() if name in place})
-        subject = _subject(params, str(found.known.get("identity", "")))
+        options = ConnectionOptions.from_params(given, _about_place(environ))
         with Client(options) as client:
             unused = client.release
             question = HostQuestion(subject, clients, options.port, params.get("path"), params.get("application"))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -15,17 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable
 
-from ..access import paths
 from ..access.document import Document
 from ..access.model import AccessState
 from ..access.observe import observe
-from ..access.releases import NEWEST, OLDEST
 from ..client.errors import ApiError, PveError
 from ..client.http import Client
 from ..firewall.guard import Host, Situation
 from ..firewall.observe import View
 from ..firewall.scope import DATACENTER, NODE, Scope
-from ..least.answer import Wanted, answer
 from ..policy.observe import read_ruleset
 from ..policy.sources import Recorder
 from . import host_side
@@ -34,12 +30,12 @@ from .login import failed_call
 from .nftables import read_nftables
 from .reach import API_PORT
 from .report import HOST, Check, Report, Steps, skipped
+from .rights import needs_of
 
 _SERVICES = ("pve-cluster", "pvedaemon", "pveproxy")
 _DEFAULTS = "/etc/default/pveproxy"
 _SECONDS = 20
 _SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_QUERY = re.compile(r"\A(?:GET )?(?:https?://[^/]+)?(?:/?api2/[a-z]+)?(/[^?]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -143,28 +139,10 @@ class _Asked:
 
     def acl(self) -> Check:
         try:
-            wanted = self._wanted()
+            wanted = needs_of(self.question.path, self.question.application, self.client.release)
         except PveError as error:
             return failed_call(error)
         return self.of_state(lambda state, subject, unused: host_side.judge_acl(state, subject, wanted))
-
-    def _wanted(self) -> list[tuple[str, str]]:
-        """Return the ACL paths and privileges that the path and the application take."""
-        release = max(OLDEST, min(self.client.release, NEWEST))
-        found: list[tuple[str, str]] = []
-        asked: list[Wanted] = []
-        if self.question.path:
-            match = _QUERY.match(self.question.path.strip())
-            path = paths.normalise(match[1]) if match else None
-            if path and paths.is_valid(path, release):
-                found.append((path, ""))
-            elif path:
-                asked.append(Wanted(endpoints=(f"GET {path}",)))
-        if self.question.application:
-            asked.append(Wanted(self.question.application))
-        for one in asked:
-            found += [(row["path"], row["privilege"]) for row in answer(one, release)["privileges"]]
-        return found
 
 
 def _host(node: str, address: str, networks: Sequence[Mapping[str, Any]]) -> Host:

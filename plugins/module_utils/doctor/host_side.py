@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..access.explain import Explainer, Half
-from ..access.model import NO_ACCESS, ROOT, AccessState, Principal, is_token, owner_of
+from ..access.model import NO_ACCESS, ROOT, AccessState, Principal, is_over, is_token, owner_of
 from ..access.permissions import Evaluator, entry_paths
 from ..client.errors import ApiError
 from ..firewall.guard import Host, Situation, not_reaching
 from ..wording import day, one_line, some_of
 from . import mends
+from .mends import Need
 from .packet_filter import ACCEPT, UNKNOWN, Filter, Knock, inside, refusals
 from .reach import API_PORT
 from .report import Check, failed, meant_by, passed, skipped
@@ -164,10 +165,6 @@ def _kept_out(client: str, port: int, said: str, *, configured: bool) -> Check:
 # -- who asks ----------------------------------------------------------------------------------------------------------
 
 
-def _over(expire: int, now: float) -> bool:
-    return 0 < expire < now
-
-
 def judge_user(state: AccessState, subject: str, now: float) -> Check:
     """Say whether the user is there, enabled and not expired."""
     name = owner_of(subject)
@@ -176,10 +173,11 @@ def judge_user(state: AccessState, subject: str, now: float) -> Check:
         first = name.partition("@")[0].lower()
         alike = [one for one in state.users if one.partition("@")[0].lower() == first]
         hint = f" There is {some_of(alike, _MOST)}." if alike else ""
-        return failed("user_unknown", f"There is no user {name}.{hint}", mends.make_user(name))
+        mend = mends.other_user(name, alike[0]) if len(alike) == 1 else mends.make_user(name)
+        return failed("user_unknown", f"There is no user {name}.{hint}", mend)
     if not user.enable:
         return failed("user_disabled", f"{name} is disabled, and so are all its tokens.", mends.enable_user(name))
-    if _over(user.expire, now):
+    if is_over(user.expire, now):
         return failed("user_expired", f"{name} expired on {day(user.expire)}.", mends.prolong_user(name))
     return passed(f"{name} is there and enabled.")
 
@@ -193,54 +191,65 @@ def judge_token(state: AccessState, subject: str, now: float) -> Check:
         others = [one.rpartition("!")[2] for one in state.tokens if owner_of(one) == owner_of(subject)]
         has = f" Its user has {some_of(others, _MOST)}." if others else " Its user has none."
         return failed("token_unknown", f"There is no token {subject}.{has}", mends.make_token(subject))
-    if _over(token.expire, now):
+    if is_over(token.expire, now):
         return failed("token_expired", f"{subject} expired on {day(token.expire)}.", mends.prolong_token(subject))
     separated = "with" if token.privsep else "without"
     return passed(f"{subject} is there, {separated} privilege separation.")
 
 
-Wanted = Sequence[tuple[str, str]]  # ACL path and privilege; an empty privilege stands for any that reads
-
-
-def judge_acl(state: AccessState, subject: str, wanted: Wanted = ()) -> Check:
+def judge_acl(state: AccessState, subject: str, wanted: Sequence[Need] = ()) -> Check:
     """Say whether both halves of a token hold what is wanted, or anything at all."""
     token = state.tokens.get(subject)
     owner = owner_of(subject)
     evaluator = Evaluator(state)
+    first = wanted[0] if wanted else Need()
     if is_token(subject) and token is None:
         return skipped(f"There is no token {subject}.")
     if token is not None and token.privsep and not state.acl.get(Principal("token", subject)):
         said = f"{subject} has no ACL entry of its own, so it has no rights, whatever {owner} has."
-        return failed("token_without_acl", said, mends.give(subject, _first(wanted), user=not _user_has(state, owner)))
+        mend = mends.allow(subject, first, _auditor(state), user=_lacks(evaluator, owner, first))
+        return failed("token_without_acl", said, mend)
     if owner != ROOT and not _user_has(state, owner):
         said = f"Neither {owner} nor its groups have an ACL entry."
-        return failed("user_without_acl", said, mends.give(subject, _first(wanted), token=False))
-    for path, privilege in wanted:
-        found = _lacking(state, evaluator, subject, path, privilege)
+        return failed("user_without_acl", said, mends.allow(subject, first, _auditor(state), token=False))
+    for need in wanted:
+        found = _lacking(state, evaluator, subject, need)
         if found:
             return found
     if not wanted and not evaluator.effective(subject):
         own = sorted(state.acl.get(Principal("token", subject), {}))
         said = f"{subject} has entries on {some_of(own)}, its user on {some_of(sorted(entry_paths(state, owner)))}."
-        return failed("no_rights", f"{said} Together they give nothing.", mends.give(subject, own[0] if own else "/"))
+        return failed(
+            "no_rights", f"{said} Together they give nothing.", mends.allow(subject, Need(own[0] if own else "/"), ())
+        )
     return passed(f"{subject} holds what is asked for." if wanted else f"{subject} has rights.")
 
 
-def _first(wanted: Wanted) -> str:
-    return wanted[0][0] if wanted else "/"
+def _auditor(state: AccessState) -> Collection[str]:
+    role = state.roles.get(mends.READER)
+    return role.privs if role else ()
+
+
+def _lacks(evaluator: Evaluator, subject: str, need: Need) -> bool:
+    """Tell whether somebody, a user or both halves of a token together, does not hold what is needed."""
+    if subject == ROOT:
+        return False
+    held = evaluator.privileges(subject, need.path)
+    return need.privilege not in held if need.privilege else not reading(need.path, held)
 
 
 def _user_has(state: AccessState, owner: str) -> bool:
     return owner == ROOT or bool(entry_paths(state, owner))
 
 
-def _lacking(state: AccessState, evaluator: Evaluator, subject: str, path: str, privilege: str) -> Check | None:
+def _lacking(state: AccessState, evaluator: Evaluator, subject: str, need: Need) -> Check | None:
     """Return which half lacks a privilege, or both, None if neither does."""
+    path, privilege = need.path, need.privilege
 
     def holds(held: Iterable[str]) -> bool:
         return privilege in held if privilege else bool(reading(path, held))
 
-    if holds(evaluator.privileges(subject, path)):
+    if not _lacks(evaluator, subject, need):
         return None
     named = privilege or "any right to read"
     lacking: dict[str, Half] = {}
@@ -257,7 +266,14 @@ def _lacking(state: AccessState, evaluator: Evaluator, subject: str, path: str, 
     counts = f" What counts there stands on {some_of(there)}." if there else ""
     said = f"{' and '.join(lacking) or subject} {'lack' if len(lacking) > 1 else 'lacks'} {named} on {path}.{counts}"
     of_user, of_token = owner_of(subject) in lacking, subject in lacking
-    mend = mends.give(subject, path, user=of_user or not lacking, token=of_token or not lacking)
+    mend = mends.allow(
+        subject,
+        need,
+        _auditor(state),
+        evaluator.privileges(subject, path),
+        user=of_user or not lacking,
+        token=of_token or not lacking,
+    )
     diagnosis = "right_missing"
     if is_token(subject) and not there and len(lacking) == 1:
         diagnosis = "user_without_acl" if of_user else "token_without_acl"

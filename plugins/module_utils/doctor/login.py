@@ -75,12 +75,12 @@ def _mend(cause: str, tokenid: str) -> str:
         "token_unknown": mends.make_token(tokenid),
         "token_expired": mends.prolong_token(tokenid),
         # Only older releases say so.
-        "secret_wrong": mends.renew_secret(tokenid, None),
+        "secret_wrong": mends.renew_secret(tokenid, old=True),
         **dict.fromkeys(_DAMAGED, "Something in between changes the header: look for a web proxy."),
     }
     everything = (
         f"Run pve_doctor with side: host on a node, or with admin_token_id: it sees whether {owner} and the token are "
-        "there, enabled and not expired. If they are, the secret is wrong: homelab.pve.pve_token with renew: when_lost."
+        f"there, enabled and not expired. If they are, the secret is wrong. {mends.renew_secret(tokenid)}"
     )
     return known.get(cause, everything)
 

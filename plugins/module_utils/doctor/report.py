@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
+from ..access.model import is_token
 from ..wording import one_line
+from . import mends
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 CLIENT, HOST = "client", "host"
@@ -75,6 +77,7 @@ DIAGNOSES: Mapping[str, str] = {
     "daemon_down": "pvedaemon does not answer.",
     "node_down": "A node is down.",
     # Rights.
+    "acl_path_wrong": "PVE has no such ACL path.",
     "no_access": "NoAccess blocks it.",
     "token_without_acl": "The token has privilege separation and no ACL entry of its own there.",
     "user_without_acl": "The token has its ACL entry, and its user has none there.",
@@ -82,10 +85,10 @@ DIAGNOSES: Mapping[str, str] = {
     # The question.
     "type_refused": "PVE has no such type of resources.",
     "parameter_refused": "PVE does not take a parameter.",
-    "acl_path_wrong": "PVE has no such ACL path.",
     "api_path_unknown": "This release has no such call.",
     "node_unknown": "The cluster has no such node.",
     "guest_not_there": "The node has no such guest.",
+    "object_unknown": "There is nothing of that name.",
     "not_for_tokens": "The call is for root@pam, or for a log-in with a password.",
     "right_missing": "A right is missing.",
     "application_starved": "The application does not get all that it asks for.",
@@ -209,9 +212,21 @@ class Report:
         return f"{first.cause} {one_line(first.said)} To mend it: {first.mend}{more}"
 
 
-def put_together(*sides: Iterable[Check]) -> Report:
-    """Return one report of what several sides found."""
-    return Report(tuple(check for side in sides for check in side))
+def put_together(*sides: Iterable[Check], subject: str = "", known: Mapping[str, Any] | None = None) -> Report:
+    """Return one report of what several sides found about a subject."""
+    checks = tuple(check for side in sides for check in side)
+    in_order = {check.name for check in checks if check.side == HOST and check.status == PASSED}
+    if is_token(subject) and {"user", "token"} <= in_order:
+        checks = tuple(_known_cause(check, subject) for check in checks)
+    return Report(checks, known or {})
+
+
+def _known_cause(check: Check, tokenid: str) -> Check:
+    """Where user and token are in order, a token that is refused has another secret."""
+    if check.diagnosis != "token_refused":
+        return check
+    said = f"PVE refuses {tokenid}, and yet user and token are there, enabled and not expired."
+    return replace(check, diagnosis="secret_wrong", said=said, mend=mends.renew_secret(tokenid))
 
 
 _TEXTS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -255,6 +270,7 @@ _TEXTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"no command specified|unknown command 'pveum|unknown option: ", ("pveum_syntax",)),
     (r"hostname lookup '", ("node_unknown",)),
     (r"configuration file '[^']*' does not exist", ("guest_not_there",)),
+    (r"'[^']*' does not exist", ("object_unknown",)),
     (r"certificate has expired", ("certificate_expired",)),
     (r"not yet valid", ("certificate_not_yet",)),
     (r"hostname mismatch|ip address mismatch|doesn't match|does not match|not valid for", ("certificate_name",)),

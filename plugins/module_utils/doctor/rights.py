@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from urllib.parse import parse_qsl
 
 from ..access import paths
@@ -19,6 +20,7 @@ from ..least.answer import Wanted, answer
 from ..wording import some_of
 from . import mends
 from .login import denied, failed_call
+from .mends import Need
 from .report import Check, failed, passed
 
 _PREFIX = re.compile(r"\A(?:https?://[^/]+)?(?:/?api2/[a-z]+)?(?=/|\Z)", re.IGNORECASE)
@@ -36,6 +38,19 @@ _SHOWS = {
     "vms": "VM.Audit",
 }
 
+# Where those are listed that an ACL path names, by the first part of the path.
+_LISTED: Mapping[str, tuple[str, Mapping[str, str], str]] = {
+    "vms": ("/cluster/resources", {"type": "vm"}, "vmid"),
+    "nodes": ("/nodes", {}, "node"),
+    "storage": ("/storage", {}, "storage"),
+    "pool": ("/pools", {}, "poolid"),
+}
+_NO_SUCH = re.compile(r"'[^']*' does not exist|no such ", re.IGNORECASE)
+_LOOK = "Write its name as GET {} lists it."
+_WHICH_GUEST = (
+    "GET /cluster/resources?type=vm tells on which node a guest is, and whether it is a VM (qemu) or not (lxc)."
+)
+
 Tree = Mapping[str, Privileges]
 
 
@@ -44,17 +59,47 @@ def read_tree(client: Client) -> Tree:
     return rights_from(client.get("/access/permissions"))
 
 
-def judge_rights(tree: Tree, identity: str) -> Check:
-    """Say whether the caller has any rights at all."""
+def needs_of(path: str | None, application: str | None, release: Release) -> list[Need]:
+    """Return what a path and an application take. Raises OptionError."""
+    release = _known(release)
+    found: list[Need] = []
+    where = _taken_apart(path)[1] if path else ""
+    normal = paths.normalise(where) if where else None
+    if normal and paths.is_valid(normal, release):
+        found.append(Need(normal))
+    elif where:
+        found += [Need(row["path"], row["privilege"]) for row in _takes(Wanted(endpoints=(f"GET {where}",)), release)]
+        guess = paths.meant(where, release)
+        found += [Need(guess)] if guess and not found else []
+    if application:
+        rows = _takes(Wanted(application), release)
+        found += [Need(row["path"], row["privilege"], application) for row in rows]
+    return found
+
+
+def _takes(wanted: Wanted, release: Release) -> list[dict[str, Any]]:
+    """Return path, privilege and more of each right that calls take."""
+    rows: list[dict[str, Any]] = answer(wanted, release)["privileges"]
+    return rows
+
+
+def auditor(release: Release) -> frozenset[str]:
+    """Return the privileges of the role that audits."""
+    return builtin_roles(_known(release))[mends.READER]
+
+
+def judge_rights(tree: Tree, identity: str, needs: Sequence[Need], release: Release) -> Check:
+    """Say whether the caller has any rights at all; ``needs`` is what they are wanted for."""
     if tree:
         return passed(f"{identity} holds rights on {some_of(sorted(tree), _MOST)}.")
+    mend = mends.allow(identity, needs[0] if needs else Need(), auditor(release))
     if not is_token(identity):
-        return failed("no_rights", f"{identity} holds no right anywhere.", mends.give(identity, "/"))
+        return failed("no_rights", f"{identity} holds no right anywhere.", mend)
     said = (
         f"{identity} holds no right anywhere. A token with privilege separation has what both its own ACL entries and "
         "those of its user give; from here it cannot be seen which of the two is missing."
     )
-    return failed("no_rights", said, f"Both halves: {mends.give(identity, '/')}")
+    return failed("no_rights", said, f"Both halves: {mend}")
 
 
 # -- one path ---------------------------------------------------------------------------------------------------------
@@ -62,14 +107,10 @@ def judge_rights(tree: Tree, identity: str) -> Check:
 
 def judge_path(client: Client, text: str, identity: str) -> Check:
     """Say whether what stands at a path can be read: that of an ACL entry, or of a call where it is none."""
-    method, blank, rest = text.strip().partition(" ")
-    is_call = bool(blank) and method.upper() == "GET"
-    whole = _PREFIX.sub("", rest.strip() if is_call else text.strip()) or "/"
-    path, question, query = whole.partition("?")
-    path = "/" + "/".join(piece for piece in path.split("/") if piece)
+    is_call, path, query = _taken_apart(text)
     try:
         release = client.release
-        if not (is_call or question):
+        if not (is_call or query):
             normal = paths.normalise(path)
             if normal and paths.is_valid(normal, release):
                 return _acl_path(client, normal, identity)
@@ -81,18 +122,51 @@ def judge_path(client: Client, text: str, identity: str) -> Check:
         return _failed_call(client, error, path, identity)
     except PveError as error:
         return failed_call(error)
-    return passed(f"GET {whole} is answered.")
+    return passed(f"GET {path}{f'?{query}' if query else ''} is answered.")
+
+
+def _taken_apart(text: str) -> tuple[bool, str, str]:
+    """Return whether a path is one of a call in any case, the path itself, and its query."""
+    method, blank, rest = text.strip().partition(" ")
+    is_call = bool(blank) and method.upper() == "GET"
+    path, unused, query = _PREFIX.sub("", rest.strip() if is_call else text.strip()).partition("?")
+    return is_call, "/" + "/".join(piece for piece in path.split("/") if piece), query
 
 
 def _acl_path(client: Client, path: str, identity: str) -> Check:
     held = _held(client, path)
     if reading(path, held):
+        missing = _not_there(client, path)
+        if missing:
+            return missing
         return passed(f"{identity} holds {some_of(sorted(held), _MOST)} on {path}.")
     holds = f"only {some_of(sorted(held), _MOST)}" if held else "nothing"
-    hidden = (
-        " A deeper entry replaces what comes from above, and NoAccess takes everything." if held or path != "/" else ""
-    )
-    return failed("right_missing", f"{identity} holds {holds} on {path}.{hidden}", mends.give(identity, path))
+    said = f"{identity} holds {holds} on {path}."
+    parent = path.rpartition("/")[0] or "/"
+    above = {name for name, flag in _held(client, parent).items() if flag} if path != "/" else set()
+    if reading(path, above):
+        said = f"{said} On {parent} it has more: an entry on {path} hides that, such as NoAccess or a smaller role."
+        mend = (
+            f"Take that entry away. {mends.listed(path)}; homelab.pve.pve_acl with state: absent, the path, the role "
+            "and whose it is removes it."
+        )
+        return failed("right_missing", said, mend)
+    return failed("right_missing", said, mends.allow(identity, Need(path), auditor(client.release), held))
+
+
+def _not_there(client: Client, path: str) -> Check | None:
+    """Return that there is nothing of that name: an ACL path can be that of a guest that is gone, or not yet there."""
+    kind, unused, name = path[1:].partition("/")
+    if not name or kind not in _LISTED:
+        return None
+    where, query, key = _LISTED[kind]
+    if any(str(row.get(key)) == name for row in client.get(where, query) or []):
+        return None
+    if kind == "vms":
+        return failed("guest_not_there", f"There is no guest {name} in the cluster.", _WHICH_GUEST)
+    if kind == "nodes":
+        return failed("node_unknown", f"There is no node {name}.", f"The nodes are: {some_of(_nodes(client))}.")
+    return failed("object_unknown", f"{path} has its rights, and there is nothing of that name.", _LOOK.format(where))
 
 
 def reading(path: str, held: Iterable[str]) -> list[str]:
@@ -128,7 +202,7 @@ def _failed_call(client: Client, error: ApiError, path: str, identity: str) -> C
     said = error.message
     node = _NODE.match(path)
     if error.status == 403:
-        return _denied(error, identity, client.release)
+        return _denied(client, error, path, identity)
     if error.status == 400 and path == _RESOURCES and "type" in error.errors:
         mend = (
             "Ask with type=vm, which has VMs and containers. Others are node, storage and sdn; pools come without type."
@@ -146,10 +220,9 @@ def _failed_call(client: Client, error: ApiError, path: str, identity: str) -> C
     if "hostname lookup '" in error.text:
         return failed("node_unknown", said, f"The nodes are: {some_of(_nodes(client))}.")
     if "Configuration file '" in error.text:
-        mend = (
-            "GET /cluster/resources?type=vm tells on which node a guest is, and whether it is a VM (qemu) or not (lxc)."
-        )
-        return failed("guest_not_there", said, mend)
+        return failed("guest_not_there", said, _WHICH_GUEST)
+    if _NO_SUCH.search(error.text):
+        return failed("object_unknown", said, _LOOK.format(path.rpartition("/")[0] or path))
     return failed_call(error)
 
 
@@ -160,24 +233,24 @@ def _nodes(client: Client) -> list[str]:
         return ["not to be seen"]
 
 
-def _denied(error: ApiError, identity: str, release: Release) -> Check:
+def _denied(client: Client, error: ApiError, asked: str, identity: str) -> Check:
     path, privileges = denied(error.text)
     if "user != root@pam" in error.text or "not available with API token" in error.text:
         mend = "No token can do it, not even one of root@pam. Use user and password, or pvesh on the node."
         return failed("not_for_tokens", error.message, mend)
-    if not path:
-        return failed("right_missing", error.message, mends.give(identity, "/"))
+    reads = auditor(client.release)
+    if path:
+        names = privileges.split("|")
+        # Any of them will do: one that only reads, if there is one.
+        needs = [Need(path, next((name for name in names if name in reads), names[0]))]
+    else:
+        needs = needs_of(f"GET {asked}", None, client.release)
+    if not needs:
+        mend = f"homelab.pve.pve_application with endpoints: [GET {asked}] says what it takes."
+        return failed("right_missing", f"{error.message}.", mend)
     halves = " Token and user need it, both." if is_token(identity) else ""
-    return failed("right_missing", f"{error.message}.{halves}", mends.give(identity, path, _role(privileges, release)))
-
-
-def _role(privileges: str, release: Release) -> str:
-    """Return the smallest built-in role that has one of the privileges, the auditor's where that is enough."""
-    wanted = {*privileges.split("|")}
-    roles = {name: held for name, held in builtin_roles(_known(release)).items() if held & wanted}
-    if mends.READER in roles:
-        return mends.READER
-    return min(roles, key=lambda name: (len(roles[name]), name), default="ROLE")
+    mend = mends.allow(identity, needs[0], reads, _held(client, needs[0].path))
+    return failed("right_missing", f"{error.message}.{halves}", mend)
 
 
 # -- an application ---------------------------------------------------------------------------------------------------
@@ -186,7 +259,7 @@ def _role(privileges: str, release: Release) -> str:
 def judge_application(client: Client, application: str, identity: str) -> Check:
     """Hold what the caller may do against what an application of the catalogue asks."""
     try:
-        wanted = answer(Wanted(application), client.release)["privileges"]
+        wanted = _takes(Wanted(application), client.release)
         held = {path: _held(client, path) for path in dict.fromkeys(row["path"] for row in wanted)}
     except PveError as error:
         return failed_call(error)
@@ -196,5 +269,7 @@ def judge_application(client: Client, application: str, identity: str) -> Check:
     listed = dict.fromkeys(f"{row['privilege']} on {row['path']}" for row in lacks)
     calls = dict.fromkeys(call for row in lacks for call in row["endpoints"])
     said = f"{application} lacks {some_of(listed, _MOST)}, for {some_of(calls, _MOST)}."
-    mend = f"homelab.pve.pve_application with application: {application} says what to give; pve_access gives it."
-    return failed("application_starved", said, mend)
+    give = mends.allow(identity, Need(application=application), auditor(client.release))
+    if not is_token(identity):
+        give = f"homelab.pve.pve_application with application: {application} says what to give."
+    return failed("application_starved", said, give)

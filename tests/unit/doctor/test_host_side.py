@@ -72,8 +72,25 @@ def test_why_a_token_is_refused(clusters: Any, release: str, expected: str, user
 def test_a_secret_that_is_wrong_is_what_is_left(cluster: Cluster) -> None:
     """Nobody can see it; user and token being fine, it is what remains."""
     result = ask(cluster.reader(READER, token={"secret": "11111111-1111-4222-8333-abcdefabcdef"}))
-    assert result["diagnoses"] == ["token_refused"]
+    assert result["diagnoses"] == ["secret_wrong"]
+    assert "--regenerate 1" in result["summary"]
     assert statuses(result)["token"] == "passed"
+    # Also where an admin looks alone, and both sides are put together afterwards.
+    own = cluster.options()
+    client, unused = consult(own, {})
+    admin = {"admin_token_id": ROOT_TOKEN, "admin_token_secret": ROOT_SECRET}
+    cluster.simulator.clear_requests()
+    host, unused = consult({**own, "side": "host", "subject": TOKEN, **admin}, {})
+    assert 401 not in [request["status"] for request in cluster.simulator.requests()]
+    both, unused = consult({"checks": client["checks"] + host["checks"], "subject": TOKEN}, {})
+    assert client["diagnoses"] == ["token_refused"]
+    assert both["diagnoses"] == ["secret_wrong"]
+
+
+def test_a_user_who_is_written_otherwise(cluster: Cluster) -> None:
+    result = ask(cluster.reader(READER), token_id=TOKEN.replace("@pve", "@pam"))
+    assert result["diagnoses"] == ["user_unknown", "token_refused"]
+    assert f"If {USER} is meant, write that" in result["summary"]
 
 
 @BOTH

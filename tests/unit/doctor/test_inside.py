@@ -246,6 +246,11 @@ def test_a_half_that_is_missing(clusters: Any, release: str, whose: str) -> None
         ("GET /cluster/resources?type=vm&nothing=1", "parameter_refused", "parameter"),
         ("https://pve:8006/api2/json/nodes/ugreen/nothing", "api_path_unknown", "release"),
         ("/nodes/nosuch/status", "node_unknown", "ugreen"),
+        ("/nodes/nosuch", "node_unknown", "ugreen"),
+        ("/vms/999", "guest_not_there", "type=vm"),
+        ("/pool/nosuch", "object_unknown", "GET /pools"),
+        ("/pools/nosuch", "object_unknown", "GET /pools"),
+        ("/storage/nosuch", "object_unknown", "GET /storage"),
         ("/nodes/ugreen-2/qemu/100/status/current", "guest_not_there", "type=vm"),
         ("/nodes/ugreen/lxc/100/status/current", "guest_not_there", "lxc"),
         ("/cluster/backup-info", "not_for_tokens", "password"),
@@ -277,10 +282,39 @@ def test_a_right_that_is_missing(clusters: Any, release: str, path: str, where: 
 
 
 def test_noaccess_on_the_way(cluster: Cluster) -> None:
+    """Nothing is given beside it, for it would stay."""
     cluster.reader(READER, ("/vms/100", "NoAccess", "token"))
     found = only(cluster.ask(path="/vms/100"))
     assert found.diagnosis == "right_missing"
     assert "NoAccess" in found.said
+    assert "PVEAuditor" not in found.mend
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ({"path": "/nodes/ugreen/qemu/100/status/current"}, "path: /vms/100,"),
+        ({"path": "/vms/100"}, "path: /vms/100,"),
+        ({"path": "/nodes/ugreen/qemu/100"}, "path: /vms/100,"),
+        ({"application": "labby"}, f"readers: [{{token: {TOKEN}, application: labby}}]"),
+    ],
+)
+def test_what_nobody_needs_is_not_given(cluster: Cluster, asked: Json, given: str) -> None:
+    """A reader of one guest must not become an auditor of everything by what the doctor says."""
+    report = cluster.ask(**asked)
+    (found,) = [check for check in report.checks if check.diagnosis == "no_rights"]
+    assert given in found.mend
+
+
+def test_a_right_that_no_reading_role_has(cluster: Cluster) -> None:
+    """The smallest built-in role with the logs can switch the node off. An entry also hides what comes from above."""
+    found = only(cluster.reader(READER).ask(path="/nodes/ugreen/syslog"))
+    assert "roleid: homelab-logs and privs: [Sys.Syslog]" in found.mend
+    assert "roles: [PVEAuditor, homelab-logs]" in found.mend
+    assert "--roles PVEAuditor,homelab-logs" in found.mend
+    # Where PVE does not name the right, the tables of its calls do.
+    found = only(cluster.ask(path="/access/users/root@pam/token"))
+    assert "User.Modify" in found.mend
 
 
 @BOTH
