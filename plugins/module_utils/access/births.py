@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Callable
 
 from ..client.errors import ApiError, OptionError, PveError, TransportError
@@ -18,23 +18,14 @@ from ..client.options import PVESH
 from ..reconcile import Call, Change
 from ..secret_file import Place, SecretPlace
 from .document import TokenSpec
-from .expiry import Expiry
-from .model import AccessState, Entry, Principal, Token
+from .model import AccessState, Token
+from .renewal import DEAD, KEPT, MISSING, STAGED, UNFINISHED, UNVERIFIED, WORKING
 from .rotation import Birth
 from .shown import token_fields
 from .steps import token_path
 
 # How many secrets are tried at the same time: PVE takes three seconds to refuse one.
 TRIED_AT_ONCE = 8
-
-# What a look at the place of a secret, and where needed a log-in with it, has shown.
-MISSING = "missing"  # the token is there, the file is not
-UNVERIFIED = "unverified"  # the file holds a secret that nobody tried
-WORKING = "working"
-DEAD = "dead"  # PVE refuses it
-STAGED = "received, not yet in its place"  # an interrupted run got it; it works
-KEPT = "kept, its marker left over"  # an interrupted run put it in its place; it works
-UNFINISHED = "lost by an interrupted run"  # an interrupted run asked for it, and it is nowhere
 
 # What is noted beside a secret when it is born.
 BORN = "born"
@@ -333,43 +324,6 @@ def _refuse_foreign(token: Token, marker: Mapping[str, Any]) -> None:
             "did not ask for.",
             "Look at it. If it can go, delete it; else remove the marker beside the secret file.",
         )
-
-
-def as_it_was(spec: TokenSpec, marker: Mapping[str, Any]) -> TokenSpec:
-    """Fill in what a task leaves out of a token that an interrupted run deleted, and would have made anew."""
-    fields = marker.get("fields")
-    if marker.get("purpose") != "renew" or not fields:
-        return spec
-    return replace(
-        spec,
-        privsep=fields["privsep"] if spec.privsep is None else spec.privsep,
-        expire=Expiry(fields["expire"]) if spec.expire is None else spec.expire,
-        comment=fields["comment"] if spec.comment is None else spec.comment,
-    )
-
-
-def last_steps(
-    specs: Iterable[TokenSpec], state: AccessState, markers: Mapping[str, Mapping[str, Any]]
-) -> list[Change]:
-    """Return what remains to be done once such tokens, made again, have got their ACL entries back: their markers."""
-    was, will = {"acl": "lost by an interrupted run"}, {"acl": "given back"}
-    return [
-        Change("token", spec.tokenid, "finish", was, will, None)
-        for spec in specs
-        if spec.state == "present" and spec.tokenid not in state.tokens and markers.get(spec.tokenid, {}).get("acl")
-    ]
-
-
-def restorable(state: AccessState, tokenid: str) -> list[list[Any]]:
-    """Return the ACL entries of a token as (path, role, propagate), for a marker."""
-    at_paths = state.acl.get(Principal("token", tokenid), {})
-    return [[path, role, flag] for path, roles in sorted(at_paths.items()) for role, flag in sorted(roles.items())]
-
-
-def to_restore(tokenid: str, marker: Mapping[str, Any]) -> dict[Entry, bool]:
-    """Return the ACL entries that a marker names: the token lost them when it was deleted to be made anew."""
-    principal = Principal("token", tokenid)
-    return {Entry(path, principal, role): bool(flag) for path, role, flag in marker.get("acl") or ()}
 
 
 def _restoring(tokenid: str, entries: Iterable[Iterable[Any]]) -> Iterable[Call]:

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 
 from ..client.errors import OptionError
 from ..reconcile import Call, Change
-from .model import AccessState, Group, PathRoles, Principal, User
-from .steps import Step
+from ..wording import some_of
+from .model import AccessState, Entry, Group, PathRoles, Principal, User
+from .observe import View
+from .refusals import STATE, Target
+from .steps import Step, goes_with_role_or_pool
 
 # Who made the user or group that goes again, for whoever sees it, and for the next run where this one ends half-way.
 MARK = "homelab.pve: made to be deleted, with the ACL entries of an earlier one"
@@ -99,3 +102,54 @@ def _unmake(principal: Principal, entries: PathRoles) -> Step:
     call = Call("DELETE", f"/access/{kind}s/{name}")
     change = Change(kind, name, "delete", {"acls": acls}, None, call, _NOTE)
     return Step(change, lambda state: state.drop(f"{kind}s", name), lambda _state: (principal,))
+
+
+# -- what a plan says of those that stay ------------------------------------------------------------------------------
+
+
+def leave_ghosts(target: Target, view: View) -> None:
+    """Leave the entries of users and groups that are gone, and say so: PVE refuses to delete them by themselves."""
+    left: list[str] = []
+    for principal, at_paths in ghosts(view.state, view.complete).items():
+        kind, name = principal
+        entries = [Entry(path, principal, role) for path, roles in at_paths.items() for role in roles]
+        going = {
+            entry: at_paths[entry.path][entry.role]
+            for entry in entries
+            if target.state.propagate(entry) is None and not goes_with_role_or_pool(entry, target.base, target.state)
+        }
+        # A group is made without members, and its entries go before anybody is in it.
+        if not going or name in getattr(target.base, f"{kind}s") or (kind == "group" and name in target.state.groups):
+            continue
+        told = ", ".join(sorted(f"{entry.role} on {entry.path}" for entry in going))
+        if kind == "user" and name in target.state.users:
+            target.refuse(
+                f"User {name} is to be made, and ACL entries of an earlier one are to go: {told}. PVE deletes them "
+                "only when he is there, and then he has them.",
+                CURE,
+                about=f"user {name}",
+                cause=STATE,
+            )
+            continue
+        target.state = target.state.grant(going)
+        left.append(f"{kind} {name} ({told})")
+    if left:
+        told = some_of(left)
+        target.warnings.append(f"ACL entries of what is gone stay, as PVE refuses to delete them: {told}. {CURE}")
+
+
+def warn_of_ghosts(target: Target) -> None:
+    """Say where entries of an earlier user or group come back to life with the name; PVE keeps them for that."""
+    for kind, there, made in (
+        ("user", target.base.users, target.state.users),
+        ("group", target.base.groups, target.state.groups),
+    ):
+        for name in sorted(set(made) - set(there)):
+            principal = Principal(kind, name)
+            at_paths = target.state.acl.get(principal, {})
+            entries = {Entry(path, principal, role) for path, roles in at_paths.items() for role in roles}
+            asked_for = target.declared | target.for_owners
+            back = sorted(e for e in entries - asked_for if target.base.propagate(e) is not None)
+            if back:
+                told = ", ".join(f"{entry.role} on {entry.path}" for entry in back)
+                target.warnings.append(f"ACL entries of an earlier {kind} {name} come back to life: {told}.")

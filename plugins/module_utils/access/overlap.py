@@ -17,13 +17,13 @@ from ..client.errors import OptionError
 from ..client.http import Client
 from ..reconcile import Change, Plan
 from ..secret_file import SecretPlace
-from .births import BORN, KEPT, STAGED, restorable, to_restore
+from .births import BORN
 from .document import AclSpec, Document, Scope, TokenSpec
 from .expiry import Expiry
 from .model import Principal, Token
 from .observe import View, observe
+from .renewal import KEPT, STAGED, restorable, to_restore, why_renewed
 from .rotation import ALWAYS, NEVER, comment_of, end_of, name_for, stands_in_for
-from .target import why_renewed
 from .task import AccessTask
 
 BEGIN, RENEW, END = "begin", "renew", "end"

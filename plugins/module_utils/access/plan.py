@@ -6,20 +6,21 @@ from dataclasses import replace
 from typing import Any
 
 from ..client.errors import OptionError
-from ..reconcile import Call, Change, Plan
-from ..wording import day, some_of
-from .births import DEAD, KEPT, MISSING, STAGED, UNFINISHED, restorable
-from .document import Document, TokenSpec
+from ..reconcile import Plan
+from ..wording import some_of
+from .document import Document
+from .entries import powerless
 from .ghosts import Purge, purge
 from .guard import lockout, refused_steps, touches_caller_unseen
 from .model import owner_of
 from .observe import View, user_is_usable
 from .order import order
 from .permissions import Evaluator
-from .rotation import ends_within
-from .shown import FIELDS, acl_row, token_fields
-from .steps import given, make_steps, token_path
-from .target import Target, make_target, powerless, why_renewed
+from .refusals import Target
+from .renewal import secret_changes
+from .shown import FIELDS, acl_row
+from .steps import make_steps
+from .target import make_target
 from .whatif import Rights, rights_between
 
 
@@ -35,7 +36,7 @@ def plan_access(view: View, wanted: Document) -> Plan:
     view = replace(view, state=cure.after)
     target = make_target(view, wanted)
     _raise(target)
-    secrets = tuple(_secret_changes(view, wanted, target))
+    secrets = tuple(secret_changes(view, wanted, target))
     # A token that is renewed gets its new end with its new secret: by that, a run that is cut short in between would
     # no longer see that it is due.
     by_steps = target.state
@@ -99,83 +100,6 @@ def _refuse_widening(target: Target, rights: Rights) -> None:
             f"max_widening is none, and rights would be gained ({len(gains)}): {some_of(gains, between='; ')}.",
             "Have this reviewed, then say max_widening: any.",
         )
-
-
-# -- secrets that are not where they should be ----------------------------------------------------------------------
-
-
-def _secret_changes(view: View, wanted: Document, target: Target) -> list[Change]:
-    """Return what is to be done about the secrets of tokens that exist: finish, renew, or nothing."""
-    changes = []
-    for spec in wanted.tokens:
-        if spec.state != "present" or spec.tokenid not in view.state.tokens:
-            continue
-        fate = view.secrets.get(spec.tokenid)
-        if fate in (STAGED, KEPT):
-            was, will = {"secret": fate}, {"secret": "kept", "secret_file": spec.secret_file}
-            changes.append(Change("token", spec.tokenid, "finish", was, will, None))
-            continue
-        why = why_renewed(view, spec)
-        if fate in (MISSING, DEAD) and not why:
-            target.refuse(
-                f"{_told_lost(spec, fate)}; PVE shows a secret only once.",
-                "Put the secret back, or say renew: when_lost to get a new one; the old one then stops working.",
-            )
-        elif why and (fate == UNFINISHED or _may_renew(view, spec, why, target)):
-            changes.append(_renewal(view, target, spec, why))
-    return changes
-
-
-def _told_lost(spec: TokenSpec, fate: str) -> str:
-    told = "missing" if fate == MISSING else "refused by PVE"
-    return f"Token {spec.tokenid} exists, but its secret in {spec.secret_file} is {told}"
-
-
-def _may_renew(view: View, spec: TokenSpec, why: str, target: Target) -> bool:
-    lost = why in (MISSING, DEAD)
-    told = _told_lost(spec, why) if lost else f"The secret of {spec.tokenid} is to be renewed ({why})"
-    end = target.state.tokens[spec.tokenid].expire
-    if not user_is_usable(target.state, spec.tokenid, view.now):
-        target.refuse(
-            f"{told}, and a new one would be refused too: the token or its user is disabled or expired.",
-            "Enable the user, or change the expiry, first.",
-        )
-    elif spec.tokenid == view.caller and lost:
-        target.refuse(f"{told}, and it is the one that this task itself uses.", "Renew it with other credentials.")
-    elif spec.tokenid == view.caller:
-        target.refuse(
-            f"{told}, and it is the one that this task itself uses: were the answer lost, nothing could ask again.",
-            "Rotate it with overlap (homelab.pve.rotate with -e overlap=true), or with other credentials.",
-        )
-    elif not lost and ends_within(spec.rotate, end, view.now):
-        target.refuse(
-            f"{told}, and it would still end on {day(end)}: the next run would renew it again.",
-            "Say in expire when the renewed token is to end, best as a span such as 90d.",
-        )
-    else:
-        return True
-    return False
-
-
-# What is to be said of a secret of which nothing is noted.
-_BY_ITS_FILE = "Nothing is noted of when this secret was born: it is as old as its file, or older."
-
-
-def _renewal(view: View, target: Target, spec: TokenSpec, why: str) -> Change:
-    old, token = target.base.tokens[spec.tokenid], target.state.tokens[spec.tokenid]
-    was: dict[str, Any] = {"secret": why}
-    if old.expire != token.expire:
-        was["expire"] = old.expire
-    will: dict[str, Any] = {**token_fields(token), "secret": "new", "secret_file": spec.secret_file}
-    if view.release >= (9, 2):
-        end = {"expire": token.expire} if "expire" in was else {}
-        call = Call("PUT", token_path(spec.tokenid), {"regenerate": True, **end})
-    else:
-        call = Call("POST", token_path(spec.tokenid), given(token_fields(token)))
-        will["acl"] = restorable(target.state, spec.tokenid)
-    birth = view.births.get(spec.tokenid)
-    by_file = why.startswith("born") and birth is not None and not birth.noted
-    return Change("token", spec.tokenid, "renew", was, will, call, _BY_ITS_FILE if by_file else "")
 
 
 # -- what the module returns ------------------------------------------------------------------------------------------

@@ -130,6 +130,11 @@ def parse_release(text: str) -> Release:
 
 
 @cache
+def as_text(release: Release) -> str:
+    """Return a release as people write it, such as 9.2."""
+    return "{}.{}".format(*release)
+
+
 def privileges(release: Release) -> frozenset[str]:
     """Return the names of all privileges that the release knows."""
     return frozenset(

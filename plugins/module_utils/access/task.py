@@ -10,10 +10,11 @@ from ..client.errors import PveError
 from ..client.http import Client
 from ..reconcile import Call, Change, Plan
 from ..secret_file import Place, SecretPlace
-from .births import BIRTHS, Births, as_it_was, last_steps
+from .births import BIRTHS, Births
 from .document import Document
 from .observe import View, observe, user_is_usable
 from .plan import plan_access
+from .renewal import as_it_was, last_steps
 
 
 class AccessTask:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..access.model import AccessState
+from ..access.releases import as_text
 from ..access.whatif import Rights, RightsChange, rights_between
 from ..wording import ago, day, some_of
 from . import assertions, drift, hygiene
@@ -76,7 +77,7 @@ class Audit:
             "assertions": [one.as_data() for one in self.outcomes],
             "counts": self.counts(),
             "would_change": self.rights.as_data() if self.rights else None,
-            "release": "{}.{}".format(*self.observed.access.release),
+            "release": as_text(self.observed.access.release),
             "caller": self.observed.access.caller,
             "requests": self.requests,
         }

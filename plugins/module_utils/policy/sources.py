@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from ..access.releases import Release, parse_release
+from ..access.releases import Release, as_text, parse_release
 from ..client.errors import BY_STATUS, ApiError, OptionError, PveError
 from ..client.http import ReadOnly
 from ..facts.ask import NOTHING, Ask
@@ -156,7 +156,7 @@ class Recorder(_Answers):
             "format": FORMAT,
             "version": VERSION,
             "taken": int(now),
-            "release": "{}.{}".format(*self.release),
+            "release": as_text(self.release),
             "caller": self.identity,
             "answers": {asked: self.answers[asked] for asked in sorted(self.answers)},
             "refused": {asked: list(self.refused[asked]) for asked in sorted(self.refused)},

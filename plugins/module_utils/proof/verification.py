@@ -19,7 +19,8 @@ from ..access.model import AccessState, Entry, Principal, is_over, owner_of
 from ..access.observe import View, observe, pools_matter, rights_from, user_is_usable
 from ..access.paths import ancestors
 from ..access.permissions import TREE_PATHS, Evaluator, Privileges, entry_paths, sources
-from ..access.target import POLICY, Target, make_target
+from ..access.refusals import POLICY, Target
+from ..access.target import make_target
 from ..client.errors import AuthenticationError, OptionError, PveError
 from ..client.http import Client
 from ..client.options import PVESH

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ..access.giving import GIVING
-from ..access.releases import reading_privileges
+from ..access.releases import as_text, reading_privileges
 from ..access.whatif import RightsChange
 from ..firewall.exposure import Exposure, exposure
 from ..firewall.model import Ruleset
@@ -65,7 +65,7 @@ class Report:
 
     @property
     def release(self) -> str:
-        return "{}.{}".format(*self.audit.observed.access.release)
+        return as_text(self.audit.observed.access.release)
 
     @property
     def caller(self) -> str:

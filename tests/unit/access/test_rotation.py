@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.homelab.pve.plugins.module_utils.access import releases
-from ansible_collections.homelab.pve.plugins.module_utils.access.births import DEAD, KEPT, UNFINISHED
 from ansible_collections.homelab.pve.plugins.module_utils.access.document import parse_document, parse_token
 from ansible_collections.homelab.pve.plugins.module_utils.access.model import (
     AccessState,
@@ -18,6 +17,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.model import (
     User,
 )
 from ansible_collections.homelab.pve.plugins.module_utils.access.plan import plan_access
+from ansible_collections.homelab.pve.plugins.module_utils.access.renewal import DEAD, KEPT, UNFINISHED
 from ansible_collections.homelab.pve.plugins.module_utils.access.rotation import (
     ALWAYS,
     LASTS,

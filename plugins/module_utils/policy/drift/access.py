@@ -11,15 +11,17 @@ from dataclasses import replace
 from typing import Any
 
 from ...access.document import Document, TokenSpec, UserSpec
+from ...access.entries import powerless
 from ...access.expiry import Expiry
 from ...access.ghosts import ghosts, purge
 from ...access.model import AccessState, Entry, is_token, owner_of
 from ...access.observe import View
 from ...access.paths import ancestors
+from ...access.refusals import ENTRIES, STATE, UNSEEN, Refusal, Target
 from ...access.releases import privileges
 from ...access.rotation import NEVER
 from ...access.shown import FIELDS, KEYS, acl_row
-from ...access.target import ENTRIES, STATE, UNSEEN, Refusal, Target, make_target, powerless
+from ...access.target import make_target
 from ...wording import some_of
 from ..findings import Judgement
 from ..observe import Observed, unseen
