@@ -161,7 +161,8 @@ class KeepingAction(ActionBase):
         options: Options = dict(self._task.args)
         if KEY in options:
             raise OptionError(f"{KEY} is no option of this module.")
-        if getattr(self._connection, "_remote_is_local", False):
+        if self._connection.transport == "local" and not self._connection.become:
+            # The module does it itself. As another user it could not: the file is to be this one's.
             return options, []
         for name in self.lists:
             if isinstance(options.get(name), list):

@@ -112,9 +112,23 @@ def test_whatever_names_a_secret_file(elsewhere: Elsewhere, simulator: Simulator
 
 
 def test_on_this_machine_the_module_does_it_itself(elsewhere: Elsewhere, simulator: Simulator) -> None:
-    run = elsewhere.play(*TASKS[:2], host="localhost")
+    """So it can also do it while Ansible does something else."""
+    options = {"tokenid": "joe@pve!later", "secret_file": "~/kept/later"}
+    later = named("later", "pve_token", options, **{"async": 60, "poll": 1})
+    jobs = {"ANSIBLE_ASYNC_DIR": str(elsewhere.ansible.home / "jobs")}
+    run = elsewhere.play(*TASKS[:2], later, host="localhost", env=jobs)
+    assert not run.returncode, run.output
+    secrets = simulator.export()["secrets"]
+    assert elsewhere.files == {"by-default": secrets["joe@pve!default"], "later": secrets["joe@pve!later"]}
+
+
+def test_on_the_machine_that_a_task_is_delegated_to(elsewhere: Elsewhere, simulator: Simulator) -> None:
+    """It is kept here all the same, by the options of whoever asks, not by those of the other host."""
+    away = {"delegate_to": "box", "vars": {"ansible_connection": "elsewhere"}}
+    run = elsewhere.play(TASKS[0], {**TASKS[1], **away}, host="localhost")
     assert not run.returncode, run.output
     assert elsewhere.files == {"by-default": simulator.export()["secrets"]["joe@pve!default"]}
+    assert elsewhere.left_there == []
 
 
 def test_what_cannot_be_kept_is_not_asked_for(elsewhere: Elsewhere, simulator: Simulator) -> None:
