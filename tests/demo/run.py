@@ -164,7 +164,8 @@ def main() -> None:
         demo.be_root()
         demo.run("REVOKE: the phone is lost, and its token ends", REVOKE)
         demo.be(LOST, LOST_FILE)
-        demo.run("DOCTOR: why does the phone not get in any more?", DOCTOR, refused=True)
+        admin = ("-e", f"admin_token_id={AUDITOR}", "-e", f"admin_token_file={home / AUDITOR_FILE}")
+        demo.run("DOCTOR: why does the phone not get in any more? The auditor can see it", (*DOCTOR, *admin), refused=True)
 
     print("\nPlanned, refused, applied, proved, unchanged the second time, audited, renewed, revoked. On your cluster:")
     print("  ansible-playbook homelab.pve.site -e policy=FILE -e pve_host=ADDRESS \\")

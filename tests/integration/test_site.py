@@ -308,6 +308,9 @@ def test_the_demo() -> None:
     assert len(re.findall("^   Verified: ", verified, re.MULTILINE)) == 3
     assert "Proved: PVE refuses the secret of labby@pve!phone\n" in revoked
     assert re.search("^   failed  client login: ", diagnosed, re.MULTILINE)
+    assert "There is no token labby@pve!phone." in diagnosed
+    # The likely cause is the one that is told in the end.
+    assert "\n   The token does not exist." in diagnosed
 
 
 def test_the_demo_fails_with_a_proof() -> None:
