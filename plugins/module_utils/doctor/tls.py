@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +38,8 @@ _PARTIAL_CHAIN, _NO_CHECK_TIME = 0x80000, 0x200000
 _SOON = 14 * 24 * 60 * 60
 _COMPARE = "Compare the fingerprint with what PVE shows under Node > System > Certificates (pvenode cert info)"
 _HTTP = b"GET / HTTP/1.0\r\n\r\n"
+# How long one connection may take in all: whoever sends a byte now and then would keep the doctor for ever.
+WHOLE_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,24 @@ def _seconds(text: Any, otherwise: float) -> float:
         return otherwise
 
 
+@contextlib.contextmanager
+def _breaking_off(connection: socket.socket) -> Iterator[None]:
+    """End a connection if it is still there after ``WHOLE_SECONDS``."""
+    with connection.dup() as twin:
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                twin.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(WHOLE_SECONDS, hang_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
 @dataclass
 class Handshakes:
     """Handshakes with one server: with the ``address`` that answered, or through a proxy."""
@@ -88,10 +110,12 @@ class Handshakes:
         version = self.shown.version
         return passed(f"{version}, certificate {self.shown.fingerprint} of {self.shown.of('issuer')}.")
 
-    def connect(self, context: ssl.SSLContext) -> ssl.SSLSocket:
-        """Return a connection after its handshake."""
-        # A socket whose handshake fails is closed by it.
-        return context.wrap_socket(self.dial(), server_hostname=self.options.host)
+    @contextlib.contextmanager
+    def connect(self, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
+        """Give a connection after its handshake. It breaks off when it has taken too long in all."""
+        host = self.options.host
+        with self.dial() as raw, _breaking_off(raw), context.wrap_socket(raw, server_hostname=host) as connection:
+            yield connection
 
     def dial(self) -> socket.socket:
         """Return a connection on which nothing was said yet, but to the proxy."""
@@ -126,7 +150,9 @@ class Handshakes:
             return failed("not_tls", f"{where} says {spoken!r}.", "Check host and port: PVE speaks HTTPS on 8006.")
         if not isinstance(error, ssl.SSLError) or isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
             return self._cut(error)
-        if any(word in said for word in ("version", "protocol", "cipher", "alert handshake")):
+        # OpenSSL finds a "wrong version number" in what is no TLS at all.
+        known = said.startswith(("unsupported protocol", "no protocols")) or "alert" in said or "cipher" in said
+        if known:
             mend = (
                 "TLS 1.2 or later is needed on both sides: look at CIPHERS and DISABLE_TLS_* in /etc/default/pveproxy."
             )

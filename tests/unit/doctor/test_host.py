@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
-from ansible_collections.homelab.pve.plugins.module_utils.doctor import reach
+from ansible_collections.homelab.pve.plugins.module_utils.doctor import reach, tls
 from ansible_collections.homelab.pve.plugins.module_utils.doctor.client_side import Question, examine
 from ansible_collections.homelab.pve.plugins.module_utils.doctor.report import SKIPPED
 from ansible_collections.homelab.pve.tests.unit.client.servers import DAY, NOW, Certificate, Proxy
@@ -165,6 +165,32 @@ def test_something_else_than_tls(authority: Authority) -> None:
         found = only(examine(Question(options(authority, port), {})))
     assert found.diagnosis == "not_tls"
     assert "OpenSSH" in found.said
+
+
+def test_bytes_that_are_no_tls(authority: Authority) -> None:
+    with talking(lambda connection: connection.sendall(b"\x16\x16\x16\x16\x16\x16\x16\x16")) as port:
+        assert diagnosis(options(authority, port)) == "not_tls"
+
+
+@pytest.mark.parametrize("head", ["", "Content-Length: 100000\r\n\r\n"])
+def test_somebody_who_never_comes_to_an_end(
+    authority: Authority, fine: Certificate, monkeypatch: pytest.MonkeyPatch, head: str
+) -> None:
+    """A byte now and then keeps a connection within its timeout for ever."""
+    monkeypatch.setattr(tls, "WHOLE_SECONDS", 0.3)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(fine.file)
+
+    def say(connection: Any) -> None:
+        with context.wrap_socket(connection, server_side=True) as spoken:
+            spoken.recv(10)
+            spoken.sendall(f"HTTP/1.1 200 OK\r\n{head}".encode())
+            while True:
+                spoken.sendall(b"X: x\r\n")
+                time.sleep(0.01)
+
+    with talking(say) as port:
+        assert diagnosis(options(authority, port)) == "not_pve"
 
 
 def test_a_connection_that_is_cut(authority: Authority) -> None:
