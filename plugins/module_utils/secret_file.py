@@ -190,11 +190,8 @@ class SecretPlace:
             raise self._taken() from None
         finally:
             os.close(descriptor)
-        try:
-            marker = json.loads(content)
-        except ValueError:
-            marker = None
-        if not isinstance(marker, dict):
+        marker = object_in(content)
+        if marker is None:
             raise OptionError(f"{self.marker_path} is not readable as a marker.", "Look at it, and remove it.")
         return marker
 
@@ -260,11 +257,7 @@ class SecretPlace:
         """Return what was noted; None if nothing was, or it is no note."""
         with self._folder() as folder:
             content = read_own_file(f".{self._name}.{kind}", f"{self._folder_path}/.{self._name}.{kind}", folder)
-        try:
-            found = json.loads(content or b"null")
-        except ValueError:
-            found = None
-        return found if isinstance(found, dict) else None
+        return object_in(content or b"")
 
     def forget(self, kind: str) -> None:
         """Remove a note; it is no error if there is none."""
@@ -469,6 +462,15 @@ def _read_file(name: str, folder: int) -> bytes:
 def _read_all(descriptor: int) -> bytes:
     with os.fdopen(descriptor, "rb", closefd=False) as stream:
         return stream.read()
+
+
+def object_in(content: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a file holds; None for anything else, damaged or hostile as it may be."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else None
 
 
 def _secret_in(content: bytes) -> str | None:

@@ -225,7 +225,7 @@ def test_a_marker_is_written_once(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", b"\xff"])
+@pytest.mark.parametrize("content", ["", "{", "[1]", b"\xff", "[" * 100000])
 def test_a_marker_of_another_hand_is_not_believed(folder: Path, content: str | bytes) -> None:
     write(folder / ".s.pending", content)
     with pytest.raises(OptionError, match="not readable as a marker"):
@@ -394,6 +394,7 @@ def test_notes_stand_beside_the_secret_and_are_closed(folder: Path) -> None:
     assert place.noted("born") is None
 
 
-def test_what_is_no_note_is_none(folder: Path) -> None:
-    write(folder / ".s.born", "[1")
+@pytest.mark.parametrize("content", ["", "[1", "[]", b"\xff", '{"a":' * 100000])
+def test_what_is_no_note_is_none(folder: Path, content: str | bytes) -> None:
+    write(folder / ".s.born", content)
     assert SecretPlace(str(folder / "s")).noted("born") is None

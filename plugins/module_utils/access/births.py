@@ -7,6 +7,7 @@ without a marker was there before, and is not touched.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ TRIED_AT_ONCE = 8
 BORN = "born"
 # Actions on tokens that are performed with care for the secret.
 BIRTHS = ("create", "renew", "finish")
+# What a marker says of a token, as it is to be and as it was.
+_FIELDS = ("privsep", "expire", "comment")
 
 Fields = dict[str, Any]
 
@@ -112,12 +115,14 @@ class Births:
         born = place.noted(BORN) or {}
         since = born.get("since")
         # What was noted of another secret, which somebody has put another in place of, says nothing.
-        if isinstance(since, (int, float)) and born.get("sha256") == place.digest():
+        if isinstance(since, (int, float)) and 0 < since < math.inf and born.get("sha256") == place.digest():
             return Birth(since)
         return Birth(place.modified(), noted=False)
 
     def _check_marker(self, spec: TokenSpec, place: Place, marker: Mapping[str, Any]) -> None:
         options = self.client.options
+        if not _is_whole(marker):
+            raise OptionError(f"{place.marker_path} is not readable as a marker.", "Look at it, and remove it.")
         named = (marker.get("tokenid"), marker.get("host"), marker.get("port"))
         if named != (spec.tokenid, options.host, options.port):
             raise OptionError(
@@ -245,7 +250,7 @@ class Births:
 
     def _marker(self, spec: TokenSpec, change: Change, earlier: Mapping[str, Any] | None) -> Fields:
         options = self.client.options
-        fields = {key: (change.after or {}).get(key) for key in ("privsep", "expire", "comment")}
+        fields = {key: (change.after or {}).get(key) for key in _FIELDS}
         before = {key: (change.before or {}).get(key, value) for key, value in fields.items()}
         return {
             "tokenid": spec.tokenid,
@@ -313,6 +318,18 @@ def _had_no_effect(error: PveError) -> bool:
         return not error.sent
     # Who answers these stands in between, and does not know what became of the request.
     return not (isinstance(error, ApiError) and error.status in (502, 503, 504, 595, 596))
+
+
+def _is_whole(marker: Mapping[str, Any]) -> bool:
+    """Tell whether a marker is as runs write it, and not a file that somebody has edited."""
+    for key in ("fields", "was"):
+        told = marker.get(key) or dict.fromkeys(_FIELDS)
+        if not isinstance(told, dict) or not told.keys() >= set(_FIELDS):
+            return False
+    rows = marker.get("acl") or []
+    return isinstance(rows, list) and all(
+        isinstance(row, list) and len(row) == 3 and all(isinstance(one, str) for one in row[:2]) for row in rows
+    )
 
 
 def _refuse_foreign(token: Token, marker: Mapping[str, Any]) -> None:

@@ -96,6 +96,9 @@ def due(rotate: Rotate, birth: Birth | None, expire: int, now: float) -> str:
         return "renewed in each run"
     if ends_within(rotate, expire, now):
         return f"of a token that {'expired' if expire < now else 'expires'} on {day(expire)}"
+    if rotate.older_than and birth is not None and birth.since > now + DAY:
+        # Left alone, it would be young for years.
+        return "born in the future, by a clock that was wrong then or is now"
     if rotate.older_than and birth is not None and birth.since <= now - rotate.older_than:
         return f"born {ago(now - birth.since)}" + ("" if birth.noted else " or earlier")
     return ""

@@ -27,6 +27,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.client.errors import (
 from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.plugins.module_utils.secret_file import (
     lock_file,
+    object_in,
     open_folder,
     read_own_file,
     remove_file,
@@ -440,11 +441,7 @@ def _trust(options: ConnectionOptions) -> str:
 
 def _content(folder: int, name: str, path: str) -> dict[str, Any]:
     """Return the content of a file of ours; empty if there is none, or it is nothing that was written here."""
-    try:
-        found = json.loads(read_own_file(name, path, folder) or b"null")
-    except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) else {}
+    return object_in(read_own_file(name, path, folder) or b"") or {}
 
 
 def _kept(content: Mapping[str, Any]) -> Kept:

@@ -103,6 +103,13 @@ OLD = Birth(NOW - 61 * DAY)
         (Rotate(older_than=60 * DAY), replace(OLD, noted=False), 0, "born 61 days ago or earlier"),
         (Rotate(older_than=60 * DAY), Birth(NOW - 60 * DAY), 0, "born 60 days ago"),
         (Rotate(older_than=60 * DAY), Birth(NOW - 60 * DAY + 1), 0, ""),
+        (Rotate(older_than=60 * DAY), Birth(NOW + DAY), 0, ""),
+        (
+            Rotate(older_than=60 * DAY),
+            Birth(NOW + DAY + 1),
+            0,
+            "born in the future, by a clock that was wrong then or is now",
+        ),
         (Rotate(older_than=60 * DAY), None, NOW + 1, ""),
         (Rotate(expires_within=14 * DAY), OLD, NOW + 14 * DAY, "of a token that expires on 2027-01-29"),
         (Rotate(expires_within=14 * DAY), OLD, NOW + 14 * DAY + 1, ""),
