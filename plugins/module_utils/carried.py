@@ -14,7 +14,7 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Callable, Protocol
 
 from .client.errors import OptionError, PveError
@@ -239,17 +239,33 @@ def seen_of(place: SecretPlace, *, tried: bool) -> Options:
 class Answer:
     """What a task told, on the machine that has the places."""
 
-    def __init__(self, told: str, keys: KeyPair) -> None:
-        """Read it. Raises PveError where it cannot be read."""
+    def __init__(self, told: str, keys: KeyPair, paths: Collection[str]) -> None:
+        """Read it. Raises PveError where it cannot be read, or speaks of other places than these ``paths``."""
         try:
             read = json.loads(base64.b64decode(told, validate=True))
             # None where there is nothing to go on with.
             self.markers: Mapping[str, dict[str, Any]] | None = read["markers"]
             self._steps: list[Options] = read["steps"]
             self._public = str(read["public"])
-        except (ValueError, TypeError, KeyError):
-            raise PveError("What the task told of its secrets cannot be read.") from None
+            is_whole = self._is_whole(paths)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            is_whole = False
+        if not is_whole:
+            raise PveError(
+                "What the task told of its secrets cannot be read.",
+                "Is the host what it should be? The markers beside the secret files tell the next run what was begun.",
+            )
         self._keys = keys
+
+    def _is_whole(self, paths: Collection[str]) -> bool:
+        """Tell whether it is as ``CarriedPlaces`` tells it. The other host may be anybody's."""
+        markers = self.markers or {}
+        return all(path in paths and isinstance(marker, dict) for path, marker in markers.items()) and all(
+            step["path"] in paths
+            and (step["action"] != "store" or isinstance(step["sealed"], str))
+            and (step["action"] != "note" or (step["kind"] in NOTES and isinstance(step["content"], dict)))
+            for step in self._steps
+        )
 
     def used_marker(self, path: str) -> bool:
         """Whether PVE may have been asked for what the marker there names."""

@@ -63,7 +63,7 @@ class Keeper:
         """Run the module. There is no answer where it did not end as modules do."""
         result = self._run({"only_plan": only_plan, "public": self._keys.public, "places": dict(seen)})
         told = result.pop(KEY, None)
-        return result, None if told is None else Answer(str(told), self._keys)
+        return result, None if told is None else Answer(str(told), self._keys, seen)
 
     def _mark(self, seen: Mapping[str, Options], markers: Mapping[str, Options]) -> None:
         """Prove the places of all secrets that are going to be asked for, and write their markers: all, or none."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 from pathlib import Path
 
@@ -61,7 +63,7 @@ class There:
         self.carried = self.task.place_at(self.place.path)
 
     def repeat(self) -> None:
-        Answer(told(self.task), self.keys).repeat(self.place)
+        Answer(told(self.task), self.keys, [self.place.path]).repeat(self.place)
 
 
 def test_what_a_task_does_is_done_in_the_place(tmp_path: Path) -> None:
@@ -100,7 +102,7 @@ def test_nothing_is_asked_for_that_the_marker_does_not_say(tmp_path: Path) -> No
     there.carried.write_marker(MARKER)
     # Once more, after an answer was lost: what was before may be another by now.
     there.carried.write_marker({**MARKER, "was": {"expire": 1}}, MARKER)
-    assert not Answer(told(There(tmp_path).task), there.keys).used_marker(there.place.path)
+    assert not Answer(told(There(tmp_path).task), there.keys, [there.place.path]).used_marker(there.place.path)
 
 
 def test_a_file_that_holds_something_else_is_told_only_where_it_matters(tmp_path: Path) -> None:
@@ -114,7 +116,33 @@ def test_a_file_that_holds_something_else_is_told_only_where_it_matters(tmp_path
         there.task.place_at("/elsewhere")
 
 
-@pytest.mark.parametrize("text", ["", "e30=", "?", "bnVsbA=="])
-def test_an_answer_that_cannot_be_read_is_refused(text: str) -> None:
+def packed(**more: object) -> str:
+    return base64.b64encode(json.dumps({"markers": None, "public": "a", "steps": [], **more}).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "e30=", "?", "bnVsbA==", base64.b64encode(b"[" * 100000).decode()),
+        packed(steps=3),
+        packed(steps=["store"]),
+        packed(steps=[{"action": "store", "path": "/p"}]),
+        packed(steps=[{"action": "store", "path": "/p", "sealed": 1}]),
+        packed(steps=[{"action": "discard_staged", "path": "/another"}]),
+        packed(steps=[{"action": "note", "path": "/p", "kind": "../x", "content": {}}]),
+        packed(steps=[{"action": "note", "path": "/p", "kind": "born", "content": "x"}]),
+        packed(markers={"/another": {}}),
+        packed(markers={"/p": "x"}),
+    ],
+)
+def test_an_answer_that_no_task_gives_is_refused(text: str) -> None:
     with pytest.raises(PveError, match="cannot be read"):
-        Answer(text, KeyPair())
+        Answer(text, KeyPair(), ["/p"])
+
+
+def test_what_is_no_secret_is_not_kept(tmp_path: Path) -> None:
+    there = There(tmp_path, MARKER)
+    there.carried.store("short")
+    with pytest.raises(PveError, match="is no token secret"):
+        there.repeat()
+    assert not there.place.exists

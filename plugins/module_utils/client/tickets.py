@@ -41,6 +41,9 @@ GOOD_FOR = 110 * 60
 # From then on a new ticket is made of the old one.
 RENEW_AFTER = 60 * 60
 
+# No clock says that, in seconds since the epoch.
+_END_OF_TIME = 1e12
+
 ENDING = ".ticket"
 _OURS = re.compile(r"[^.].*-[0-9a-f]{12}\.ticket")
 _NO_NAME = re.compile(r"[^A-Za-z0-9.@_-]")
@@ -447,7 +450,7 @@ def _content(folder: int, name: str, path: str) -> dict[str, Any]:
 def _kept(content: Mapping[str, Any]) -> Kept:
     ticket, csrf, used = (_text(content.get(name)) for name in ("ticket", "csrf", "used"))
     since = content.get("since")
-    if not isinstance(since, (int, float)) or not ticket or not csrf:
+    if not isinstance(since, (int, float)) or not abs(since) < _END_OF_TIME or not ticket or not csrf:
         return Kept(used=used)
     return Kept(ticket, csrf, float(since), used)
 
