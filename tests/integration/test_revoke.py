@@ -176,6 +176,19 @@ def test_an_administrator_of_one_group_can_disable_its_members(simulator: Simula
         revoke(simulator, "joe@pve", asks=helper)
 
 
+def test_who_is_in_other_groups_too_stays_in_them(simulator: Simulator) -> None:
+    """The administrator of one group can neither name the others nor see them."""
+    state = simulator.export()
+    state["groups"] += [{"groupid": "ops"}]
+    state["users"] = [
+        row | {"groups": ["ops", "staff"]} if row["userid"] == "joe@pve" else row for row in state["users"]
+    ]
+    simulator.load(state)
+    revoke(simulator, "joe@pve", keep_user=True, asks=(HELPER, HELPERS_SECRET))
+    (joe,) = [user for user in simulator.export()["users"] if user["userid"] == "joe@pve"]
+    assert (joe["enable"], joe["groups"]) == (0, ["ops", "staff"])
+
+
 def test_a_dry_run_changes_and_proves_nothing(simulator: Simulator, files: dict[str, str]) -> None:
     before = simulator.export()
     plan = revoke(simulator, "joe@pve", dry_run=True, secret_files=files)
@@ -201,6 +214,33 @@ class Swallowing(Client):
 
     def send(self, *_what: Any) -> None:
         """Do nothing."""
+
+
+def test_a_secret_that_never_worked_proves_nothing(simulator: Simulator, files: dict[str, str]) -> None:
+    with pytest.raises(PveError, match="still lists"):
+        revoke(simulator, "joe@pve!ci", client=Swallowing, secret_files={"joe@pve!ci": files["joe@pve!tv"]})
+
+
+class Late(Client):
+    """Somebody else is quicker."""
+
+    def send(self, method: str, path: str, params: Any = None) -> Any:
+        """Do it twice."""
+        super().send(method, path, params)
+        return super().send(method, path, params)
+
+
+def test_what_somebody_else_deletes_meanwhile_is_gone(simulator: Simulator, files: dict[str, str]) -> None:
+    assert revoke(simulator, "joe@pve!ci", client=Late, secret_files=files).changed
+
+
+def test_a_slip_of_the_pen_is_told(simulator: Simulator) -> None:
+    """Nothing of that name is there, which proves little where another one was meant."""
+    for name, meant in (("Joe@pve", "joe@pve"), ("joe@pam", "joe@pve"), ("joe@pve!CI", "joe@pve!ci")):
+        plan = revoke(simulator, name)
+        assert not plan.changed
+        assert f"PVE has no {name}, but {meant}." in " ".join(plan.warnings)
+    assert not revoke(simulator, "ghost@pve").warnings
 
 
 @pytest.mark.parametrize(("with_secret", "told"), [(True, r"yet lets joe@pve!ci log in"), (False, r"still lists")])

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..client.errors import OptionError, PveError
+from ..client.errors import ApiError, OptionError, PveError
 from ..client.http import Client
 from ..client.options import PVESH
 from ..reconcile import Change, Plan
@@ -76,6 +76,7 @@ class RevocationTask:
         self.wanted = wanted
         self.now = now
         self._performed = False
+        self._ends_caller = False
         self._secrets: dict[str, str] | None = None
         self._unread: list[str] = []
 
@@ -104,14 +105,20 @@ class RevocationTask:
         }
         # Where there is nothing to end, it matters less.
         unread = self._unread if ending else []
-        warnings = (*plan.warnings, *unknown, *unread, *self._made_again())
+        slips = [] if ending else self._alike(view.state)
+        warnings = (*plan.warnings, *unknown, *unread, *self._made_again(), *slips)
         return replace(plan, warnings=warnings, result=result)
 
     def perform(self, change: Change) -> None:
-        """Make one change."""
+        """Make one change. What somebody else has deleted meanwhile is gone all the same."""
         self._performed = True
-        if change.call is not None:
+        if change.call is None:
+            return
+        try:
             self.client.send(change.call.method, change.call.path, change.call.params)
+        except ApiError as error:
+            if "no such " not in error.text or self._is_listed(change.id):
+                raise
 
     def prove(self, plan: Plan) -> None:
         """See that what a plan ended is dead; a dry run has ended nothing. Raises PveError where it is not."""
@@ -119,11 +126,12 @@ class RevocationTask:
             return
         proofs = {row["subject"]: row["by"] for row in plan.result["proof"]}
         try:
-            if self._performed:
-                self._see_the_list({subject: by for subject, by in proofs.items() if by != LOGIN})
             with ThreadPoolExecutor(TRIED_AT_ONCE) as pool:
                 tried = [subject for subject, by in proofs.items() if by == LOGIN]
                 alive = [subject for subject, works in zip(tried, pool.map(self._logs_in, tried)) if works]
+            # A refusal alone proves little: the secret in a file may be another one.
+            if self._performed and not self._ends_caller and not alive:
+                self._see_the_list(proofs)
         except PveError as error:
             raise PveError(
                 f"{self.wanted.subject} is revoked; that it is dead could not be proved: {error.message}",
@@ -177,6 +185,13 @@ class RevocationTask:
         """Tell whether the user is to be there afterwards."""
         return is_token(self.wanted.subject) or self.wanted.keep_user or self.wanted.subject == ROOT
 
+    def _alike(self, state: AccessState) -> Iterator[str]:
+        """Name what may be meant where there is nothing of that name: a slip of the pen must not pass for a proof."""
+        name = self.wanted.subject
+        alike = sorted(one for one in (*state.users, *state.tokens) if _core(one) == _core(name) and one != name)
+        if alike:
+            yield f"PVE has no {name}, but {some_of(alike)}. Ids are compared letter by letter: is that one meant?"
+
     def _made_again(self) -> Iterator[str]:
         """Say so where a policy means that what is revoked is there."""
         wanted, declared = self.wanted, self.wanted.declared
@@ -199,6 +214,7 @@ class RevocationTask:
         found = {wanted.subject: DISABLED if wanted.keep_user and wanted.subject != ROOT else LISTED}
         found.update(dict.fromkeys(self._readable(), LOGIN))
         if wanted.subject in (view.caller, view.caller_user) and not (wanted.subject == ROOT == view.caller):
+            self._ends_caller = True
             found[view.caller] = LOGIN  # afterwards he can ask for no list
             found = {subject: by for subject, by in found.items() if by == LOGIN}
         return found
@@ -217,6 +233,10 @@ class RevocationTask:
                 except OptionError as error:
                     self._unread.append(f"That the secret of {tokenid} is dead is not tried with it: {error}")
         return self._secrets
+
+    def _is_listed(self, subject: str) -> bool:
+        rows = self.client.get("/access/users", {"full": 1})
+        return subject in users_from(rows) or subject in tokens_from(rows)
 
     def _see_the_list(self, proofs: Mapping[str, str]) -> None:
         if not proofs:
@@ -237,6 +257,12 @@ class RevocationTask:
         secret = self._readable().get(subject)
         with self.client.clone() if secret is None else self.client.with_token(subject, secret) as other:
             return other.logs_in()
+
+
+def _core(name: str) -> str:
+    """Return what two ids that are mistaken for one another have in common: all but realm and case."""
+    user, bang, token = name.partition("!")
+    return f"{user.rpartition('@')[0]}{bang}{token}".lower()
 
 
 # -- what it could do -------------------------------------------------------------------------------------------------

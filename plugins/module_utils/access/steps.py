@@ -136,8 +136,8 @@ def _user_params(fields: Fields) -> Fields:
 
 
 def _users(view: View, before: AccessState, target: AccessState, specs: Mapping[str, UserSpec]) -> Iterator[Step]:
-    # An administrator of single groups has to send the groups with every change, or PVE refuses it.
-    resend_groups = "User.Modify" not in view.rights.get("/access/groups", {})
+    # An administrator of single groups has to send a group of his with every change, or PVE refuses it.
+    mine = None if "User.Modify" in view.rights.get("/access/groups", {}) else _groups_of(view)
     for name, user in target.users.items():
         old = before.users.get(name)
         spec = specs.get(name)
@@ -145,7 +145,7 @@ def _users(view: View, before: AccessState, target: AccessState, specs: Mapping[
             yield _create_user(user, spec)
             continue
         if old != user:
-            yield _update_user(old, user, resend_groups=resend_groups)
+            yield _update_user(old, user, mine)
         if spec and spec.password is not None and spec.update_password == "always" and name not in view.passwords:
             yield _password_step(name, spec.password)
     for name, old in before.users.items():
@@ -153,6 +153,14 @@ def _users(view: View, before: AccessState, target: AccessState, specs: Mapping[
             call = Call("DELETE", f"/access/users/{name}")
             change = Change("user", name, "delete", user_fields(old), None, call)
             yield Step(change, _drop("users", name), _just(Principal("user", name)))
+
+
+def _groups_of(view: View) -> frozenset[str]:
+    """Return the groups whose members the caller may change."""
+    above = "/access/groups/"
+    return frozenset(
+        path[len(above) :] for path in view.rights if path.startswith(above) and "User.Modify" in view.rights[path]
+    )
 
 
 def _create_user(user: User, spec: UserSpec | None) -> Step:
@@ -165,7 +173,7 @@ def _create_user(user: User, spec: UserSpec | None) -> Step:
     parts: tuple[Step, ...] = ()
     if user.groups:
         alone = replace(user, groups=frozenset())
-        parts = (_create_user(alone, spec), _update_user(alone, user, resend_groups=False))
+        parts = (_create_user(alone, spec), _update_user(alone, user, None))
     return Step(
         Change("user", user.userid, "create", None, after, call),
         _put("users", user.userid, user),
@@ -175,16 +183,20 @@ def _create_user(user: User, spec: UserSpec | None) -> Step:
     )
 
 
-def _update_user(old: User, user: User, *, resend_groups: bool) -> Step:
+def _update_user(old: User, user: User, mine: frozenset[str] | None) -> Step:
+    """Return the step; ``mine`` are the groups of a caller who may change members of these alone."""
     was, will = _differing(user_fields(old), user_fields(user))
     params = _user_params(will)
-    if resend_groups and "groups" not in params:
-        params["groups"] = ",".join(sorted(old.groups))
+    if mine is not None and "groups" not in params:
+        params["groups"] = ",".join(sorted(old.groups & mine))
+        if not old.groups <= mine:
+            params["append"] = 1  # he stays in the others
     return Step(
         Change("user", user.userid, "update", was, will, Call("PUT", f"/access/users/{user.userid}", params)),
         _put("users", user.userid, user),
         _just(Principal("user", user.userid)),
-        lambda state: user.userid in state.users and user.groups <= set(state.groups),
+        # Groups that he is in already are there, be it that the caller does not see them.
+        lambda state: user.userid in state.users and user.groups - old.groups <= set(state.groups),
     )
 
 
