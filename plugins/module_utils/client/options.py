@@ -377,9 +377,13 @@ def _token_id(given: _Given) -> str:
     return check_token_id(text, given.label("token_id"))
 
 
+_SCHEME = re.compile(r"\s*(?:Authorization:\s*)?PVEAPIToken\b", re.IGNORECASE)
+
+
 def check_token_id(text: str, label: str = "token_id") -> str:
     """Return ``text`` if it is a whole token id (``user@realm!name``); raise OptionError otherwise."""
-    if TOKENID.fullmatch(text):
+    header = _SCHEME.match(text)
+    if TOKENID.fullmatch(text) and not header:
         return text
     # None of these texts may quote what was given: it may well contain the secret.
     hint = _WHOLE
@@ -389,6 +393,10 @@ def check_token_id(text: str, label: str = "token_id") -> str:
     elif ":" in name or "=" in name:
         problem = f"goes on after the token's name with a '{':' if ':' in name else '='}'"
         hint = "Give the id alone (user@realm!name); the secret is the value of token_secret, or stands in token_file."
+    elif header:
+        problem = "has the word PVEAPIToken of the header before it"
+    elif text != text.strip(" \t"):
+        problem = "has white space around it"
     elif not USERID.fullmatch(user):
         problem = "has no user@realm before the '!'"
     else:
@@ -416,17 +424,17 @@ def check_secret(secret: str, label: str = "token_secret") -> str:
     """Return ``secret`` if it is a lower-case UUID, as all secrets of PVE are; raise OptionError otherwise."""
     if UUID.fullmatch(secret):
         return secret
+    hint = "PVE shows the secret once, when the token is made; if it is lost, renew it."
     if UUID.fullmatch(secret.lower()):
         problem = "has upper-case letters: PVE compares it letter by letter, and all its secrets are lower-case"
+        hint = "Write it in lower case, as PVE showed it."
     elif UUID.fullmatch(secret.strip()):
-        problem = "has white space around it"
+        problem, hint = "has white space around it", "Take the white space away."
     elif "!" in secret:
         problem = "has the token id in it: give only what comes after the '='"
     else:
         problem = "is no lower-case UUID (8-4-4-4-12 hexadecimal digits)"
-    raise OptionError(
-        f"{label} {problem}.", "PVE shows the secret once, when the token is made; if it is lost, renew it."
-    )
+    raise OptionError(f"{label} {problem}.", hint)
 
 
 def _user(given: _Given) -> str:

@@ -156,6 +156,8 @@ def _inside(path: str) -> str:
             text = stream.read(4096)
     except OSError:
         return ""
+    if text.startswith("\ufeff") or "\x00" in text:
+        return " It was saved by an editor that puts marks into it: save it as UTF-8 without BOM."
     if "PVEAPIToken" in text:
         return " It holds a whole header."
     if "!" in text and _ANY_UUID.search(text):
@@ -166,6 +168,8 @@ def _inside(path: str) -> str:
         return " There are quotes in it."
     if UUID.fullmatch(text.strip().lower()):
         return " There are upper-case letters or blanks in it."
+    if len(_ANY_UUID.findall(text)) == 1:
+        return " There is something besides the secret in it."
     return ""
 
 

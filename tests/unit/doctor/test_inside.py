@@ -41,6 +41,7 @@ def test_nothing_is_wrong(cluster: Cluster) -> None:
         ({"token_id": "reader!token"}, "token_id_not_whole"),
         ({"token_id": "reader@pve!t"}, "token_id_not_whole"),
         ({"token_id": SECRET}, "token_id_not_whole"),
+        ({"token_id": f"PVEAPIToken={TOKEN}"}, "token_id_not_whole"),
         ({"token_id": f"{TOKEN}:{SECRET}"}, "separator_wrong"),
         ({"token_id": f"{TOKEN}={SECRET}"}, "separator_wrong"),
         ({"token_id": f"PVEAPIToken={TOKEN}:{SECRET}"}, "separator_wrong"),
@@ -106,6 +107,8 @@ def test_a_header_that_pve_takes(cluster: Cluster, header: str) -> None:
         (f'{{"value":"{SECRET}"}}', 0o600, "secret_file_content", "JSON"),
         (f'"{SECRET}"', 0o600, "secret_file_content", "quotes"),
         (f" {SECRET.upper()}", 0o600, "secret_file_content", "upper-case"),
+        (f"\ufeff{SECRET}", 0o600, "secret_file_content", "BOM"),
+        (f"PVE_TOKEN={SECRET}", 0o600, "secret_file_content", "besides"),
     ],
 )
 def test_a_secret_file(
