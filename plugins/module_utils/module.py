@@ -6,7 +6,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, Protocol, TypeVar
 
@@ -101,9 +102,37 @@ def _told(options: Options, rules: Options) -> Options:
     return {"argument_spec": {**options, **argument_spec()}, "supports_check_mode": True, **rules}
 
 
-def connect(module: AnsibleModule) -> Client:
-    """Return a client for the connection options of the task. Raises OptionError."""
-    return Client(ConnectionOptions.from_params(module.params, os.environ))
+class _Clients:
+    """The clients of a task: made where it asks for one by its connection options, closed when it ends."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self._module = module
+        self._made: list[Client] = []
+
+    def __call__(self) -> Client:
+        """Return a new client. Raises OptionError."""
+        self._made.append(Client(ConnectionOptions.from_params(self._module.params, os.environ)))
+        return self._made[-1]
+
+    def __enter__(self) -> _Clients:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        for client in self._made:
+            client.close()
+
+    @property
+    def warnings(self) -> list[str]:
+        return [said for client in self._made for said in client.warnings]
+
+
+@contextmanager
+def _failing(module: AnsibleModule) -> Iterator[None]:
+    """Tell what goes wrong as the module's failure."""
+    try:
+        yield
+    except PveError as error:
+        module.fail_json(msg=str(error))
 
 
 def run_access(
@@ -121,11 +150,11 @@ def run_access(
         wanted = document(module.params)
         if any(token.return_secret for token in wanted.tokens) and not module.no_log:
             module.fail_json(msg="return_secret: true needs no_log: true on the task; else the secret would be logged.")
-        with connect(module) as client:
-            task = AccessTask(client, wanted, time.time(), places.place_at)
+        with _Clients(module) as ask:
+            task = AccessTask(ask(), wanted, time.time(), places.place_at)
             plan = _reconciled(module, task, only_plan=places.only_plan)
             told = places.told(task.markers(plan), dry_run=_is_dry_run(module))
-            _exit(module, client, plan, {**result(module.params, plan, task), **told})
+            _exit_planned(module, ask.warnings, plan, {**result(module.params, plan, task), **told})
     except PveError as error:
         module.fail_json(msg=_naming_tokens(wanted, error), **places.told({}))
 
@@ -137,26 +166,29 @@ def run_firewall(
     **rules: Any,
 ) -> None:
     """Run a module about the firewall: read the document out of its options, reconcile, and exit."""
-    module = make_module({**options, **GUARD}, **rules)
-    try:
-        wanted = document(module.params)
-        with connect(module) as client:
-            _carry_out(module, client, FirewallTask(client, wanted), lambda plan: result(module.params, plan))
-    except PveError as error:
-        module.fail_json(msg=str(error))
+
+    def make(params: Params, ask: Connect) -> FirewallTask:
+        wanted = document(params)
+        return FirewallTask(ask(), wanted)
+
+    run_task({**options, **GUARD}, make, lambda params, _task, plan: result(params, plan), **rules)
 
 
 def run_task(
-    options: Options, make: Callable[[Params, Client], Engine], result: Callable[[Engine, Plan], Params], **rules: Any
+    options: Options,
+    make: Callable[[Params, Connect], Engine],
+    result: Callable[[Params, Engine, Plan], Params],
+    **rules: Any,
 ) -> None:
-    """Run a module that changes something by a task of its own, which ``make`` makes out of its options."""
+    """Run a module that changes something in PVE by a task of its own, which ``make`` makes out of its options.
+
+    ``make`` gets a function that connects.
+    """
     module = make_module(options, **rules)
-    try:
-        with connect(module) as client:
-            task = make(module.params, client)
-            _carry_out(module, client, task, lambda plan: result(task, plan))
-    except PveError as error:
-        module.fail_json(msg=str(error))
+    with _failing(module), _Clients(module) as ask:
+        task = make(module.params, ask)
+        plan = _reconciled(module, task)
+        _exit_planned(module, ask.warnings, plan, result(module.params, task, plan))
 
 
 def _naming_tokens(wanted: Document, error: PveError) -> str:
@@ -206,33 +238,12 @@ def run_writer(options: Options, work: Callable[[Params, Connect], Outcome], **r
     ``work`` gets a function that connects, and calls it only if it takes PVE at all.
     """
     module = make_module(options, **rules)
-    clients: list[Client] = []
-
-    def ask() -> Client:
-        clients.append(connect(module))
-        return clients[-1]
-
-    outcome = Outcome({})
-    try:
-        try:
-            outcome = work(module.params, ask)
-        finally:
-            for client in clients:
-                client.close()
+    with _failing(module), _Clients(module) as ask:
+        outcome = work(module.params, ask)
         plan = _reconciled(module, _Files(outcome.files))
-    except PveError as error:
-        module.fail_json(msg=str(error))
-    for client in clients:
-        for said in client.warnings:
-            module.warn(said)
-    returned: Options = {"changed": plan.changed, **outcome.result}
-    if outcome.files:
-        returned["written"] = [change.id for change in plan.changes]
-        if module._diff:
-            returned["diff"] = plan.diff()
-    if outcome.failure:
-        module.fail_json(msg=outcome.failure, **returned)
-    module.exit_json(**returned)
+        written = {"written": [change.id for change in plan.changes]} if outcome.files else {}
+        result = {**outcome.result, **written}
+        _exit(module, ask.warnings, plan, result, outcome.failure, with_diff=bool(outcome.files))
 
 
 class LocalTask(Task[T], Protocol[T]):
@@ -250,19 +261,13 @@ class LocalTask(Task[T], Protocol[T]):
 def run_local(options: Options, task_of: Callable[[Params, Mapping[str, str]], LocalTask[T]], **rules: Any) -> None:
     """Run a module that brings something on this side into a state; ``task_of`` gets options and environment."""
     module = make_module(options, **rules)
-    try:
+    with _failing(module):
         task = task_of(module.params, os.environ)
         if task.secrets and not module.no_log:
             module.fail_json(msg=f"{task.secrets} would be logged: put no_log: true on the task, or give ticket_cache.")
         plan = _reconciled(module, task)
-        returned: Options = {"changed": plan.changed, **task.result(plan)}
-    except PveError as error:
-        module.fail_json(msg=str(error))
-    for said in task.warnings:
-        module.warn(said)
-    if module._diff:
-        returned["diff"] = plan.diff()
-    module.exit_json(**returned)
+        result = task.result(plan)
+        _exit(module, task.warnings, plan, result)
 
 
 class _Files:
@@ -305,11 +310,6 @@ def one_of_place(name: str, kind: str) -> Callable[[Params, Plan], Params]:
     return result
 
 
-def _carry_out(module: AnsibleModule, client: Client, task: Task[T], result: Callable[[Plan], Params]) -> None:
-    plan = _reconciled(module, task)
-    _exit(module, client, plan, result(plan))
-
-
 def _reconciled(module: AnsibleModule, task: Task[T], *, only_plan: bool = False) -> Plan:
     return reconcile(task.observe, task.plan, task.perform, dry_run=only_plan or _is_dry_run(module))
 
@@ -318,17 +318,28 @@ def _is_dry_run(module: AnsibleModule) -> bool:
     return bool(module.check_mode)
 
 
-def _exit(module: AnsibleModule, client: Client, plan: Plan, result: Params) -> None:
-    for said in [*client.warnings, *plan.warnings]:
+def _exit_planned(module: AnsibleModule, warnings: Iterable[str], plan: Plan, result: Params) -> None:
+    """End a module that changes something in PVE."""
+    assumed = [f"Assumed to be made by an earlier task: {', '.join(plan.assumed)}."] if plan.assumed else []
+    changes = {"changes": [change.as_data() for change in plan.changes], "assumed": list(plan.assumed)}
+    _exit(module, [*warnings, *plan.warnings, *assumed], plan, {**changes, **result})
+
+
+def _exit(
+    module: AnsibleModule,
+    warnings: Iterable[str],
+    plan: Plan,
+    result: Params,
+    failure: str = "",
+    *,
+    with_diff: bool = True,
+) -> None:
+    """End a module with what it has to say; ``failure`` makes it fail."""
+    for said in warnings:
         module.warn(said)
-    if plan.assumed:
-        module.warn(f"Assumed to be made by an earlier task: {', '.join(plan.assumed)}.")
-    returned: Options = {
-        "changed": plan.changed,
-        "changes": [change.as_data() for change in plan.changes],
-        "assumed": list(plan.assumed),
-        **result,
-    }
-    if module._diff:
+    returned: Options = {"changed": plan.changed, **result}
+    if with_diff and module._diff:
         returned["diff"] = plan.diff()
+    if failure:
+        module.fail_json(msg=failure, **returned)
     module.exit_json(**returned)

@@ -205,9 +205,8 @@ import time
 from ansible_collections.homelab.pve.plugins.module_utils.access.document import Document, parse_document
 from ansible_collections.homelab.pve.plugins.module_utils.access.revocation import RevocationTask, Wanted
 from ansible_collections.homelab.pve.plugins.module_utils.access.spec import DOCUMENT, LOCKOUT
-from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
 from ansible_collections.homelab.pve.plugins.module_utils.documents import checked
-from ansible_collections.homelab.pve.plugins.module_utils.module import Params, run_task
+from ansible_collections.homelab.pve.plugins.module_utils.module import Connect, Params, run_task
 from ansible_collections.homelab.pve.plugins.module_utils.reconcile import Plan
 
 OPTIONS = {
@@ -220,13 +219,14 @@ OPTIONS = {
 }
 
 
-def _task(params: Params, client: Client) -> RevocationTask:
+def _task(params: Params, ask: Connect) -> RevocationTask:
     given = params["pve_access"]
     declared = Document() if given is None else parse_document(checked(given, DOCUMENT, "pve_access"))
-    return RevocationTask(client, Wanted.of(params, declared), time.time())
+    wanted = Wanted.of(params, declared)
+    return RevocationTask(ask(), wanted, time.time())
 
 
-def _result(task: RevocationTask, plan: Plan) -> Params:
+def _result(_params: Params, task: RevocationTask, plan: Plan) -> Params:
     task.prove(plan)
     return plan.result
 

@@ -32,7 +32,7 @@ notes:
   - It takes credentials that see all users and ACL entries (User.Modify on C(/access/groups), Sys.Audit on
     C(/access)), and may change them.
 options:
-  token:
+  tokenid:
     description: Whole id of the token, V(user@realm!name). It has to be there.
     type: str
     required: true
@@ -90,7 +90,7 @@ EXAMPLES = r"""
 
 - name: Have another token stand in for it, where its secret is due
   homelab.pve.pve_rotation:
-    token: ci-reader@pve!pipeline
+    tokenid: ci-reader@pve!pipeline
     secret_file: ~/.proxmox-ci-reader
     rotate: always
     step: begin
@@ -99,7 +99,7 @@ EXAMPLES = r"""
 
 - name: Renew the secret
   homelab.pve.pve_rotation:
-    token: ci-reader@pve!pipeline
+    tokenid: ci-reader@pve!pipeline
     secret_file: ~/.proxmox-ci-reader
     expire: 90d
     step: renew
@@ -108,7 +108,7 @@ EXAMPLES = r"""
 
 - name: Take the other token away
   homelab.pve.pve_rotation:
-    token: ci-reader@pve!pipeline
+    tokenid: ci-reader@pve!pipeline
     secret_file: ~/.proxmox-ci-reader
     step: end
 """
@@ -153,7 +153,7 @@ assumed:
   type: list
   elements: str
   sample: []
-token:
+tokenid:
   description: Whole id of the token.
   returned: success
   type: str
@@ -183,7 +183,7 @@ interim:
   returned: success
   type: dict
   contains:
-    token:
+    tokenid:
       description: Whole id of the token that stands in.
       type: str
       returned: always
@@ -191,24 +191,23 @@ interim:
       description: File that keeps its secret.
       type: str
       returned: always
-  sample: {token: ci-reader@pve!pipeline-2, secret_file: /home/ci/.proxmox-ci-reader.interim}
+  sample: {tokenid: ci-reader@pve!pipeline-2, secret_file: /home/ci/.proxmox-ci-reader.interim}
 """
 
 import time
 
 from ansible_collections.homelab.pve.plugins.module_utils.access.document import parse_token
 from ansible_collections.homelab.pve.plugins.module_utils.access.overlap import STEPS, Rotation
-from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
-from ansible_collections.homelab.pve.plugins.module_utils.module import Params, run_task
+from ansible_collections.homelab.pve.plugins.module_utils.module import Connect, Params, run_task
 from ansible_collections.homelab.pve.plugins.module_utils.reconcile import Plan
 
 
-def _rotation(params: Params, client: Client) -> Rotation:
-    spec = parse_token({**params, "tokenid": params["token"]})
-    return Rotation(client, spec, params["step"], time.time(), overlap=params["overlap"])
+def _rotation(params: Params, ask: Connect) -> Rotation:
+    spec = parse_token(params)
+    return Rotation(ask(), spec, params["step"], time.time(), overlap=params["overlap"])
 
 
-def _result(rotation: Rotation, plan: Plan) -> Params:
+def _result(_params: Params, rotation: Rotation, plan: Plan) -> Params:
     rotation.close()
     return plan.result
 
@@ -217,7 +216,7 @@ def main() -> None:
     """Run the module."""
     run_task(
         {
-            "token": {"type": "str", "required": True, "no_log": False},
+            "tokenid": {"type": "str", "required": True, "no_log": False},
             "secret_file": {"type": "path", "required": True, "no_log": False},
             "step": {"type": "str", "choices": list(STEPS), "required": True},
             "rotate": {"type": "raw", "default": "always"},

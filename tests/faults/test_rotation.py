@@ -56,7 +56,7 @@ class Rotating:
         self.consumer = (TOKEN, "old")
 
     def step(self, step: str, **how: Any) -> Outcome:
-        options = {"token": TOKEN, "secret_file": "~/old", "step": step, "overlap": self.scenario.overlap}
+        options = {"tokenid": TOKEN, "secret_file": "~/old", "step": step, "overlap": self.scenario.overlap}
         connection = self.place.connection
         if self.scenario.own:
             connection |= {"token_id": TOKEN, "token_secret": None, "token_file": "~/old"}

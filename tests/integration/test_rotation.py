@@ -233,7 +233,7 @@ def rotation(world: World, step: str, **more: Any) -> Json:
     options = world.options()
     asking = {"token_id": options.token_id, "token_secret": options.token_secret, "ca_path": options.ca_path}
     address = {"host": options.host, "port": options.port}
-    own = {"token": TOKEN, "secret_file": "~/ci", "step": step}
+    own = {"tokenid": TOKEN, "secret_file": "~/ci", "step": step}
     return world.ansible.module("pve_rotation", {**address, **asking, **own, **more})
 
 

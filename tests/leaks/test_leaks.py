@@ -51,7 +51,7 @@ ELSEWHERE = {
     "ansible_connection": "elsewhere",
     "ansible_remote_tmp": "{{ lookup('ansible.builtin.env', 'HOME') | dirname }}/elsewhere/tmp",
 }
-ROTATED = {"token": ONE["tokenid"], "secret_file": ONE["secret_file"]}
+ROTATED = {"tokenid": ONE["tokenid"], "secret_file": ONE["secret_file"]}
 LOST = {"tokenid": "joe@pve!lost", "secret_file": "~/secrets/lost", "renew": "when_lost"}
 WORKS: list[Json] = [
     task("create", "pve_token", {**TOKEN, **ONE}),

@@ -94,7 +94,7 @@ class Rotation:
         if note is None:
             return None
         options = self.client.options
-        if (note.get("token"), note.get("host"), note.get("port")) != (self.spec.tokenid, options.host, options.port):
+        if (note.get("tokenid"), note.get("host"), note.get("port")) != (self.spec.tokenid, options.host, options.port):
             raise OptionError(
                 f"Beside {self.place.path}, a rotation of {note.get('token')} of {note.get('host')}:{note.get('port')} "
                 f"is noted that was not finished; this one is about {self.spec.tokenid} of "
@@ -273,11 +273,11 @@ class Rotation:
         elif seen.renewed or self.step == RENEW:
             left = [FINAL, END]
         return {
-            "token": self.spec.tokenid,
+            "tokenid": self.spec.tokenid,
             "secret_file": self.place.path,
             "in_progress": begun and self.step != END,
             "steps": left,
-            "interim": {"token": seen.stand_in, "secret_file": self.other_place.path}
+            "interim": {"tokenid": seen.stand_in, "secret_file": self.other_place.path}
             if seen.stand_in and begun
             else None,
         }
@@ -300,7 +300,7 @@ class Rotation:
         self.place.note(
             NOTE,
             {
-                "token": self.spec.tokenid,
+                "tokenid": self.spec.tokenid,
                 "host": options.host,
                 "port": options.port,
                 "interim": (change.after or {}).get("stands in", ""),

@@ -23,8 +23,8 @@ from ansible_collections.homelab.pve.tests.simulator import Simulator
 
 ROOT = Path(__file__).resolve().parents[3]
 ALL = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
-# Whoever does not say that it changes nothing in PVE is held to what is promised here.
-READS = re.compile(r"attributes\.(reads|writes_files)\b")
+# Whoever does not say that it changes nothing in PVE, or works on this side alone, is held to what is promised here.
+READS = re.compile(r"attributes\.(reads|writes_files)\b|\brun_local\(")
 WRITERS = [name for name in ALL if not READS.search((ROOT / f"plugins/modules/{name}.py").read_text())]
 
 
@@ -132,7 +132,7 @@ CASES: dict[str, list[Case]] = {
     "pve_rotation": [
         Case(
             "begin",
-            {"token": "ann@pve!ci", "secret_file": "~/.ci", "step": "begin"},
+            {"tokenid": "ann@pve!ci", "secret_file": "~/.ci", "step": "begin"},
             {"tokens ann@pve!ci-2", "secret ann@pve!ci-2", "acl /vms/100 ann@pve!ci-2 PVEAuditor"},
         ),
     ],
