@@ -23,7 +23,7 @@ from ansible_collections.homelab.pve.tests.simulator import ROOT_SECRET, ROOT_TO
 Json = dict[str, Any]
 SECRET = "0b1f0000-0000-4000-8000-000000000001"
 # PVE decodes the id in the header; without care, it would end at the semicolon.
-HOSTILE = "it's;$(id)\"%41@pve!phone"
+HOSTILE = "it's&$(id)\"%41@pve!phone"
 END = 1_900_000_000
 
 
