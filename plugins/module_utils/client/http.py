@@ -252,7 +252,7 @@ class Client:
             raise error
         try:
             return json.loads(answer.body)["data"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             pass
         raise self._strange(method, path)
 

@@ -156,7 +156,9 @@ class PveshTransport:
 
 
 def _path() -> str:
-    return f"{os.environ.get('PATH', '')}:{_SYSTEM}".lstrip(":")
+    """Return where to look for programs. What is relative would be anybody's who can write where this happens to run."""
+    told = [folder for folder in os.environ.get("PATH", "").split(":") if os.path.isabs(folder)]
+    return ":".join([*told, _SYSTEM])
 
 
 def _bytes(asked: str, text: str) -> bytes:

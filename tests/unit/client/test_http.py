@@ -129,7 +129,7 @@ def test_what_names_no_release_is_not_pve(server: Server, connect: Connect, answ
         unused = connect().release
 
 
-@pytest.mark.parametrize("body", [b"<html>hello</html>", b"", b"[1]", b'{"ok": true}', b"\xff"])
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"", b"[1]", b'{"ok": true}', b"\xff", b"[" * 100000])
 def test_what_does_not_answer_like_pve_is_not_pve(server: Server, connect: Connect, body: bytes) -> None:
     server.script = [Reply(body=body)]
     with pytest.raises(TransportError, match="not one of PVE's") as caught:

@@ -163,6 +163,14 @@ def test_where_there_is_no_pvesh_the_failure_says_where_to_run(tmp_path: Path, m
     assert "on a node of the cluster, as root (become: true)" in str(caught.value)
 
 
+def test_what_lies_about_where_the_task_runs_is_not_run(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = program("exit 0")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", f".::{folder.name}:../{folder.name}")
+    with pytest.raises(OptionError, match="no pvesh"):
+        Client(options()).get("/version")
+
+
 def test_what_is_no_program_is_told(program: Program) -> None:
     folder = program()
     (folder / "pvesh").write_text("#!/nonexistent/interpreter\n")
