@@ -156,7 +156,7 @@ class PveshTransport:
 
 
 def _path() -> str:
-    """Return where to look for programs. What is relative would be anybody's who can write where this happens to run."""
+    """Return where to look for programs: nowhere relative, which would be wherever this happens to run."""
     told = [folder for folder in os.environ.get("PATH", "").split(":") if os.path.isabs(folder)]
     return ":".join([*told, _SYSTEM])
 
