@@ -127,6 +127,22 @@ def without(path: str, ugid: str) -> Any:
     return change
 
 
+def test_what_nobody_declared_of_a_user_is_none_of_a_token_without_separation(world: World) -> None:
+    """It can do what its user can; a group that he is put into by hand widens it."""
+    name = "guest@pve!r1"
+    world.change(tokens=setting("tokenid", name, privsep=0))
+    policy = world.policy()
+    policy["readers"] = [reader for reader in policy["readers"] if reader["token"] != name]
+    policy["tokens"] += [{"tokenid": name, "privsep": False, "secret_file": str(world.file(name))}]
+    policy["users"] = [{"userid": owner(name)}]
+    undeclared = world.verify(policy)
+    assert not undeclared.failure()
+    policy["acls"] = [{"path": "/vms/100", "users": [owner(name)], "roles": ["PVEAuditor"]}]
+    assert not world.verify(policy).failure()
+    world.change(users=setting("userid", owner(name), groups=["ops"]), acl=[acl("/vms/102", "ops", "PVEVMUser")])
+    assert "PVEVMUser of group ops on /vms/102" in world.wrong(name, policy)
+
+
 def test_what_is_right_is_verified_with_one_request_for_each(world: World) -> None:
     before = world.simulator.export()
     found = world.verify()

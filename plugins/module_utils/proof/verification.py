@@ -195,8 +195,13 @@ def meant_for(target: Target, tokenid: str) -> AccessState:
     """
     state, asked_for = target.state, target.declared | target.for_owners
     token, owner = Principal("token", tokenid), Principal("user", owner_of(tokenid))
+    if not state.tokens[tokenid].privsep:
+        # It can do what its user can, so what is declared of him is declared of it.
+        its = {*sources(state, owner.name)}
+        own = {entry for entry in target.declared if entry.principal in its}
+        return state.revoke(frozenset(_entries_of(state, its) - asked_for)) if own else state
     own = {entry for entry in target.declared if entry.principal == token}
-    if not own or not state.tokens[tokenid].privsep:
+    if not own:
         return state
     halves = {token}
     for_owner = {entry._replace(principal=owner): bool(state.propagate(entry)) for entry in own}
@@ -204,13 +209,16 @@ def meant_for(target: Target, tokenid: str) -> AccessState:
         halves |= {*sources(state, tokenid)}
         # Applying it leaves these out where the user has it otherwise.
         state = state.grant({entry: flag for entry, flag in for_owner.items() if entry not in target.declared})
-    undeclared = {
+    return state.revoke(frozenset(_entries_of(state, halves) - asked_for))
+
+
+def _entries_of(state: AccessState, principals: Iterable[Principal]) -> set[Entry]:
+    return {
         Entry(path, whose, role)
-        for whose in halves
+        for whose in principals
         for path, roles in state.acl.get(whose, {}).items()
         for role in roles
     }
-    return state.revoke(frozenset(undeclared - asked_for))
 
 
 class _Look:
