@@ -48,8 +48,8 @@ options:
     type: path
   pve_access:
     description:
-      - What a policy file has under C(pve_access). Secret files of what is revoked are taken from it, and a warning
-        says what of it the policy would make again.
+      - What a policy file has under C(pve_access). Secret files of what is revoked are taken from it, as files on the
+        machine where the task runs, and a warning says what of it the policy would make again.
     type: dict
   allow_lockout:
     description:

@@ -38,7 +38,8 @@ options:
     required: true
   secret_file:
     description:
-      - File that keeps its secret, on the machine where the task runs.
+      - File that keeps its secret, on the machine where the task runs. M(homelab.pve.pve_token) keeps secrets on the
+        machine that Ansible runs on; let this task run there, too.
       - The secret of the token that stands in is kept beside it, in a file whose name ends in C(.interim).
     type: path
     required: true

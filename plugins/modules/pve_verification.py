@@ -26,7 +26,8 @@ extends_documentation_fragment:
   - homelab.pve.attributes.action_group
 notes:
   - The credentials of the task are those of an auditor. A token with the role V(PVEAuditor) on V(/) sees everything.
-  - The files are those on the machine where the task runs.
+  - The files are those on the machine where the task runs. M(homelab.pve.pve_access) keeps secrets on the machine that
+    Ansible runs on; let this task run there, too.
 options:
   pve_access:
     description: What a policy file has under C(pve_access); the options of M(homelab.pve.pve_access).
