@@ -170,6 +170,6 @@ def _entries(state: AccessState, tokenid: str) -> frozenset[tuple[str, str, bool
     """Return the entries of a token as (path, role, propagate); one that propagates is also one that does not."""
     at_paths = state.acl.get(Principal("token", tokenid), {})
     every: Iterable[tuple[str, str, bool]] = (
-        (path, role, flag) for path, roles in at_paths.items() for role, held in roles.items() for flag in {False, held}
+        (path, role, flag) for path, roles in at_paths.items() for role, held in roles.items() for flag in (False, held)
     )
     return frozenset(every)
