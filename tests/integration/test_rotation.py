@@ -267,6 +267,15 @@ def test_a_step_out_of_turn_is_refused(world: World) -> None:
     assert "says nothing of it any more" in rotation(world, "begin")["msg"]
 
 
+def test_a_token_that_somebody_deletes_meanwhile_is_not_made_again(world: World) -> None:
+    assert not rotation(world, "begin").get("failed")
+    state = world.simulator.export()
+    world.simulator.load({**state, "tokens": [row for row in state["tokens"] if row["tokenid"] != TOKEN]})
+    for step in ("begin", "renew"):
+        assert f"{TOKEN} was deleted while its secret was being renewed" in rotation(world, step)["msg"]
+    assert TOKEN not in {row["tokenid"] for row in world.simulator.export()["tokens"]}
+
+
 # -- the playbook ---------------------------------------------------------------------------------------------------
 
 # Whatever runs them ends there, the first time in each phase.
