@@ -11,7 +11,6 @@ from .client.http import Client
 from .client.options import ConnectionOptions, ticket_folder
 from .client.tickets import CachedTicket, LogIn, Ticket, cached_tickets, forget_ticket
 from .reconcile import Change, Plan
-from .wording import moment
 
 Params = Mapping[str, Any]
 
@@ -64,7 +63,7 @@ class LoginTask:
 
     def plan(self, ticket: Ticket | None) -> Plan:
         if ticket is not None:
-            return Plan(result={"expires": moment(self._log_in.end(ticket))})
+            return Plan(result={"expires": int(self._log_in.end(ticket))})
         made = {"user": self._options.user, "host": self._options.host, "port": self._options.port}
         return Plan((Change("ticket", self._log_in.path or "returned", "create", None, made, None),))
 
@@ -90,7 +89,7 @@ class LoginTask:
         if self._performed:
             ticket = self._client.ticket()
             if ticket is not None:
-                result["expires"] = moment(self._log_in.end(ticket))
+                result["expires"] = int(self._log_in.end(ticket))
                 result |= {} if kept else {"ticket": ticket.text, "csrf_token": ticket.csrf}
             # Another process may have been faster.
             result["changed"] = kept and self._log_in.made

@@ -90,10 +90,10 @@ ticket_file:
   type: str
   sample: /home/joe/.cache/pve-tickets/192.168.40.60-8006-joe@pve-0123456789ab.ticket
 expires:
-  description: When the ticket ends; null in check mode if there is none yet.
+  description: When the ticket ends, in seconds since the epoch; null in check mode if there is none yet.
   returned: success
-  type: str
-  sample: '2027-01-31T12:00:00Z'
+  type: int
+  sample: 1801396800
 ticket:
   description: The ticket. Secret.
   returned: without O(ticket_cache), except in check mode

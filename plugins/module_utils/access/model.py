@@ -97,6 +97,11 @@ def owner_of(subject: str) -> str:
     return subject.rpartition("!")[0] if is_token(subject) else subject
 
 
+def name_of(tokenid: str) -> str:
+    """Return the name of a token, without its user."""
+    return tokenid.rpartition("!")[2]
+
+
 def is_token(subject: str) -> bool:
     """Tell a full token id from a userid. A ``!`` may stand in a user name, but never in a realm or a token name."""
     return "!" in subject.rpartition("@")[2]

@@ -11,7 +11,7 @@ from typing import Any
 from ..client.errors import OptionError
 from ..wording import DAY, ago, day, moment
 from .expiry import Expiry, parse_expiry
-from .model import AccessState, Principal, Token, owner_of
+from .model import AccessState, Principal, Token, name_of, owner_of
 
 # How long a token that stands in lasts at the most. A rotation that was given up leaves nothing that works for ever.
 LASTS = 3 * DAY
@@ -117,7 +117,7 @@ def comment_of(original: str, since: float) -> str:
 
     It tells the full hour, so that a dry run and the run that follows it agree.
     """
-    return _COMMENT.format(name=original.rpartition("!")[2], since=moment(since - since % 3600))
+    return _COMMENT.format(name=name_of(original), since=moment(since - since % 3600))
 
 
 def stands_in_for(token: Token) -> tuple[str, float] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..access.document import LOGS_ROLE, expand_reader
-from ..access.model import owner_of
+from ..access.model import name_of, owner_of
 from ..access.observe import View
 from ..access.paths import normalise
 from ..access.releases import builtin_roles
@@ -73,7 +73,7 @@ class Card:
     @property
     def name(self) -> str:
         """The name of the token, without its user."""
-        return self.tokenid.rpartition("!")[2]
+        return name_of(self.tokenid)
 
     def as_data(self) -> dict[str, Any]:
         """Return the card as module results show it, which is without the secret."""

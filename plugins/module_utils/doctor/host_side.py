@@ -7,7 +7,7 @@ import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..access.explain import Explainer, Half
-from ..access.model import NO_ACCESS, ROOT, AccessState, Principal, is_over, is_token, owner_of
+from ..access.model import NO_ACCESS, ROOT, AccessState, Principal, is_over, is_token, name_of, owner_of
 from ..access.permissions import Evaluator, entry_paths
 from ..client.errors import ApiError
 from ..firewall.guard import Host, Situation, not_reaching
@@ -188,7 +188,7 @@ def judge_token(state: AccessState, subject: str, now: float) -> Check:
         return skipped("A user is asked about, and no token.")
     token = state.tokens.get(subject)
     if token is None:
-        others = [one.rpartition("!")[2] for one in state.tokens if owner_of(one) == owner_of(subject)]
+        others = [name_of(one) for one in state.tokens if owner_of(one) == owner_of(subject)]
         has = f" Its user has {some_of(others, _MOST)}." if others else " Its user has none."
         return failed("token_unknown", f"There is no token {subject}.{has}", mends.make_token(subject))
     if is_over(token.expire, now):

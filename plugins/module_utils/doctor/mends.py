@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from ..access.document import LOGS_ROLE
-from ..access.model import is_token, owner_of
+from ..access.model import is_token, name_of, owner_of
 from ..access.releases import Release
 from ..wording import some_of
 
@@ -30,7 +30,7 @@ def _node(command: str) -> str:
 
 
 def _split(tokenid: str) -> tuple[str, str]:
-    return shlex.quote(owner_of(tokenid)), tokenid.rpartition("!")[2]
+    return shlex.quote(owner_of(tokenid)), name_of(tokenid)
 
 
 def make_user(userid: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..access.model import name_of
 from ..access.paths import ancestors
 from ..access.permissions import TREE_PATHS
 from ..endpoints.checks import Check, parse_check
@@ -186,7 +187,7 @@ def _why_more(reader: Reader, path: str, held: Mapping[str, int], seen: Seen) ->
 
 def half_hint(reader: Reader, path: str, missing: Collection[str], of_user: Collection[str] | None) -> str:
     """Say which half of a token's rights is missing. ``of_user`` is what its user holds, None where that is unknown."""
-    name = reader.tokenid.rpartition("!")[2]
+    name = name_of(reader.tokenid)
     if of_user is None:
         return (
             "A token with privilege separation has only what both its user and its own ACL entries give, and this one "
