@@ -362,6 +362,10 @@ def write_closed(folder: int, name: str, content: bytes) -> None:
         while content:
             content = content[os.write(descriptor, content) :]
         os.fsync(descriptor)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=folder)
+        raise
     finally:
         os.close(descriptor)
 

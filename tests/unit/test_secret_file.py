@@ -171,6 +171,7 @@ def test_a_full_disk_shows_before_there_is_a_secret(folder: Path, monkeypatch: p
     monkeypatch.setattr(secret_file.os, "write", full)
     with pytest.raises(PveError, match="No space left on device"):
         SecretPlace(str(folder / "s")).prove()
+    assert list(folder.iterdir()) == []
 
 
 def test_a_secret_is_stored_closed_whatever_the_umask(folder: Path) -> None:

@@ -157,8 +157,8 @@ class Rotation:
         if seen.begun and self.step != END and self._is_missing(seen.view):
             raise OptionError(
                 f"{self.spec.tokenid} was deleted while its secret was being renewed, and not by that.",
-                f"If it is to be gone, delete what stands in for it, too, and {self.place.path} with all beside it. Else "
-                "make it again as it was, with its secret in that file, and run again.",
+                f"If it is to be gone, delete what stands in for it, too, and {self.place.path} with all beside it. "
+                "Else make it again as it was, with its secret in that file, and run again.",
             )
         made = {BEGIN: self._plan_begin, RENEW: self._plan_renew, END: self._plan_end}[self.step](seen)
         return replace(made, result=self._result(seen, made))
