@@ -220,6 +220,7 @@ class Outcome:
     result: Params
     failure: str = ""
     files: tuple[TextFile, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def run_reader(options: Options, work: Callable[[Params, Client], tuple[Params, str]], **rules: Any) -> None:
@@ -243,7 +244,8 @@ def run_writer(options: Options, work: Callable[[Params, Connect], Outcome], **r
         plan = _reconciled(module, _Files(outcome.files))
         written = {"written": [change.id for change in plan.changes]} if outcome.files else {}
         result = {**outcome.result, **written}
-        _exit(module, ask.warnings, plan, result, outcome.failure, with_diff=bool(outcome.files))
+        warnings = [*ask.warnings, *outcome.warnings]
+        _exit(module, warnings, plan, result, outcome.failure, with_diff=bool(outcome.files))
 
 
 class LocalTask(Task[T], Protocol[T]):

@@ -170,7 +170,7 @@ import time
 
 from ansible_collections.homelab.pve.plugins.module_utils.access.document import parse_document
 from ansible_collections.homelab.pve.plugins.module_utils.access.spec import DOCUMENT
-from ansible_collections.homelab.pve.plugins.module_utils.cards.deck import Wanted, as_data, as_files, deal
+from ansible_collections.homelab.pve.plugins.module_utils.cards.deck import Wanted, as_data, as_files, deal, warnings
 from ansible_collections.homelab.pve.plugins.module_utils.cards.formats import FORMATS
 from ansible_collections.homelab.pve.plugins.module_utils.documents import checked
 from ansible_collections.homelab.pve.plugins.module_utils.module import Connect, Outcome, Params, TextFile, run_writer
@@ -191,9 +191,8 @@ def work(params: Params, ask: Connect) -> Outcome:
     wanted = Wanted.of(params, policy["readers"] or [])
     dealt = deal(ask(), wanted, time.time())
     files = tuple(TextFile("card", path, text, 0o600) for path, text in as_files(dealt, wanted))
-    return Outcome(
-        {"cards": as_data(dealt, wanted), **({} if files or not wanted.dest else {"written": []})}, files=files
-    )
+    result = {"cards": as_data(dealt, wanted), **({} if files or not wanted.dest else {"written": []})}
+    return Outcome(result, files=files, warnings=tuple(warnings(wanted)))
 
 
 def main() -> None:

@@ -160,7 +160,12 @@ def test_secrets_are_in_closed_files_alone(
     assert all(SECRET in file.read_text() for file in folder.iterdir())
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
     assert yaml.safe_load((folder / "joe@pve+ci.pve.yml").read_text())["default"]["token_value"] == SECRET
-    assert not run(ansible, simulator, **shown)["changed"]
+    again = run(ansible, simulator, **shown)
+    assert not again["changed"]
+    assert not again.get("warnings")
+    (tmp_path / ".git").mkdir()
+    assert "is in the Git checkout" in str(run(ansible, simulator, **shown)["warnings"])
+    assert not run(ansible, simulator, **wanted, dest=str(folder)).get("warnings")
     assert "no reader nobody@pve!x" in run(ansible, simulator, **{**wanted, "only": ["nobody@pve!x"]})["msg"]
 
 

@@ -77,6 +77,21 @@ def as_files(dealt: Iterable[Card], wanted: Wanted) -> Iterator[tuple[str, str]]
             yield os.path.join(wanted.dest, file_name(card, name)), FORMATS[name].render(full)
 
 
+def warnings(wanted: Wanted) -> Iterator[str]:
+    """Yield what to mind about the files."""
+    if not (wanted.dest and wanted.show_secret):
+        return
+    path = above = os.path.realpath(os.path.expanduser(wanted.dest))
+    while not os.path.lexists(os.path.join(above, ".git")):
+        if os.path.dirname(above) == above:
+            return
+        above = os.path.dirname(above)
+    yield (
+        f"{path} is in the Git checkout {above}, and gets cards with secrets: keep them out of it (.gitignore), or "
+        "give a folder elsewhere."
+    )
+
+
 def _check_closed(folder: str) -> None:
     """Refuse a folder that others can look into, or that is not there, and files in it that are open to others."""
     path = os.path.expanduser(folder)
@@ -91,7 +106,9 @@ def _check_closed(folder: str) -> None:
                 f"Cards with secrets are kept from others. Run: chmod 700 {folder}",
             )
         with os.scandir(path) as entries:
-            wrong = sorted(one.name for one in entries if one.is_symlink() or one.stat().st_mode & _OTHERS)
+            # What is in folders is not written to.
+            files = [one for one in entries if not one.is_dir(follow_symlinks=False)]
+            wrong = sorted(one.name for one in files if one.is_symlink() or one.stat().st_mode & _OTHERS)
     except FileNotFoundError:
         raise OptionError(f"dest: {folder} does not exist.", hint) from None
     except OSError as error:
