@@ -165,7 +165,8 @@ def main() -> None:
         demo.run("REVOKE: the phone is lost, and its token ends", REVOKE)
         demo.be(LOST, LOST_FILE)
         admin = ("-e", f"admin_token_id={AUDITOR}", "-e", f"admin_token_file={home / AUDITOR_FILE}")
-        demo.run("DOCTOR: why does the phone not get in any more? The auditor can see it", (*DOCTOR, *admin), refused=True)
+        why = "DOCTOR: why does the phone not get in any more? The auditor can see it"
+        demo.run(why, (*DOCTOR, *admin), refused=True)
 
     print("\nPlanned, refused, applied, proved, unchanged the second time, audited, renewed, revoked. On your cluster:")
     print("  ansible-playbook homelab.pve.site -e policy=FILE -e pve_host=ADDRESS \\")
