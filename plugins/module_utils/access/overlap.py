@@ -250,7 +250,7 @@ class Rotation:
 
     @property
     def _beginning(self) -> str:
-        return f"a rotation of {self.spec.tokenid} that was begun"
+        return f"a rotation of {self.spec.tokenid} that was begun and that no other run has ended"
 
     def _plan_end(self, seen: Seen) -> Plan:
         if not seen.begun:
