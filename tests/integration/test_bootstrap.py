@@ -98,7 +98,7 @@ def test_an_auditor(host: Host, simulator: Simulator) -> None:
     assert [path for path in host.remote.rglob("*") if path.is_file()] == []
     by_hand(host, told(run))
 
-    again = host.bootstrap()
+    again = host.bootstrap(renew="when_lost")
     assert not again.returncode, again.output
     assert again.changed == []
     assert f"There already: {TOKEN}, its secret in {host.home}/.proxmox-auditor" in told(again)
