@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..client.errors import ApiError
+from ..client.errors import ApiError, PveError
 from . import paths
 from .document import Document
 from .model import AccessState, Group, Pool, Principal, Realm, Role, Token, User, is_over, is_token, owner_of
@@ -145,7 +145,10 @@ def rights_from(answer: Any) -> dict[str, Privileges]:
     """Read the answer of /access/permissions: path, privilege, propagate flag. Without any rights, it is empty."""
     if not isinstance(answer, Mapping):
         return {}
-    return {path: {name: int(flag) for name, flag in held.items()} for path, held in answer.items()}
+    try:
+        return {path: {name: int(flag) for name, flag in held.items()} for path, held in answer.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise PveError("What PVE answers about permissions cannot be read.", "Is this Proxmox VE?") from None
 
 
 def complete_lists(

@@ -96,10 +96,16 @@ class Rotation:
         options = self.client.options
         if (note.get("tokenid"), note.get("host"), note.get("port")) != (self.spec.tokenid, options.host, options.port):
             raise OptionError(
-                f"Beside {self.place.path}, a rotation of {note.get('token')} of {note.get('host')}:{note.get('port')} "
-                f"is noted that was not finished; this one is about {self.spec.tokenid} of "
-                f"{options.host}:{options.port}.",
+                f"Beside {self.place.path}, a rotation of {note.get('tokenid')} of "
+                f"{note.get('host')}:{note.get('port')} is noted that was not finished; this one is about "
+                f"{self.spec.tokenid} of {options.host}:{options.port}.",
                 "Finish that one first, or give this token a file of its own.",
+            )
+        if not all(isinstance(note.get(key), kind) for key, kind in (("interim", str), ("since", int), ("was", str))):
+            raise OptionError(
+                f"The note beside {self.place.path} about a rotation is damaged.",
+                f"Look for a token that stands in for {self.spec.tokenid}, delete it, and remove the note "
+                f"(.{self.place.path.rpartition('/')[2]}.{NOTE}); then run again.",
             )
         return note
 
@@ -107,7 +113,7 @@ class Rotation:
         """Return the client to ask with. Where the task uses the token itself, its secret changes on the way."""
         if self.client.identity != self.spec.tokenid or note is None:
             return self.client
-        for tokenid, secret in self._secrets(str(note.get("interim") or "")):
+        for tokenid, secret in self._secrets(note["interim"]):
             other = self._clients.enter_context(self.client.with_token(tokenid, secret))
             if other.logs_in():
                 return other
@@ -136,7 +142,7 @@ class Rotation:
         """Return the id of the token that stands in, or is going to; empty where none is."""
         if note is None:
             return name_for(self.spec.tokenid, view.state.tokens) if self.overlap else ""
-        name = str(note.get("interim") or "")
+        name: str = note["interim"]
         there = view.state.tokens.get(name)
         if there is not None and (stands_in_for(there) or ("",))[0] != self.spec.tokenid:
             raise OptionError(
@@ -148,7 +154,7 @@ class Rotation:
     def _is_renewed(self, view: View, note: Mapping[str, Any] | None) -> bool:
         if note is None or self.spec.tokenid in view.markers or not self.place.exists:
             return False
-        return self.place.digest() != note.get("was")
+        return bool(self.place.digest() != note["was"])
 
     # -- planning -----------------------------------------------------------------------------------------------------
 
@@ -209,7 +215,7 @@ class Rotation:
             name,
             privsep=original.privsep,
             expire=Expiry(there.expire if there is not None and self.now < there.expire <= end else end),
-            comment=comment_of(tokenid, float((seen.note or {}).get("since", self.now))),
+            comment=comment_of(tokenid, seen.note["since"] if seen.note else self.now),
             secret_file=self.other_place.path,
             verify_secret="always",
             renew="when_lost",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.homelab.pve.plugins.module_utils.access import releases
-from ansible_collections.homelab.pve.plugins.module_utils.access.document import parse_document, parse_token
+from ansible_collections.homelab.pve.plugins.module_utils.access.document import TokenSpec, parse_document, parse_token
 from ansible_collections.homelab.pve.plugins.module_utils.access.model import (
     AccessState,
     Entry,
@@ -16,6 +17,7 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.model import (
     Token,
     User,
 )
+from ansible_collections.homelab.pve.plugins.module_utils.access.overlap import BEGIN, NOTE, Rotation
 from ansible_collections.homelab.pve.plugins.module_utils.access.plan import plan_access
 from ansible_collections.homelab.pve.plugins.module_utils.access.renewal import DEAD, KEPT, UNFINISHED
 from ansible_collections.homelab.pve.plugins.module_utils.access.rotation import (
@@ -34,7 +36,10 @@ from ansible_collections.homelab.pve.plugins.module_utils.access.rotation import
 )
 from ansible_collections.homelab.pve.plugins.module_utils.access.target import make_target
 from ansible_collections.homelab.pve.plugins.module_utils.client.errors import OptionError
+from ansible_collections.homelab.pve.plugins.module_utils.client.http import Client
+from ansible_collections.homelab.pve.plugins.module_utils.client.options import ConnectionOptions
 from ansible_collections.homelab.pve.plugins.module_utils.reconcile import Plan
+from ansible_collections.homelab.pve.plugins.module_utils.secret_file import SecretPlace
 from ansible_collections.homelab.pve.tests.unit.access.strategies import CALLER, view_of
 
 DAY = 24 * 60 * 60
@@ -323,3 +328,15 @@ def test_a_stand_in_goes_with_the_other_and_loses_what_that_loses() -> None:
     assert {change.id for change in gone.changes if change.kind == "token"} == {TOKEN, SECOND}
     less = make_target(seen, parse_document({"tokens": [SPEC], "exclusive": {"acls": {"paths": ["/vms/*"]}}}))
     assert set(less.state.acl[Principal("token", SECOND)]) == {"/"}
+
+
+@pytest.mark.parametrize("damage", [{"since": "x"}, {"interim": None}, {"was": 5}, {"since": None}])
+def test_a_note_about_a_rotation_that_is_damaged_is_told(tmp_path: Path, damage: dict[str, Any]) -> None:
+    tmp_path.chmod(0o700)
+    tokenid, path = "joe@pve!ci", tmp_path / "ci"
+    options = ConnectionOptions("pve", token_id=tokenid, token_secret="0b1f0000-0000-4000-8000-000000000001")
+    note = {"tokenid": tokenid, "host": "pve", "port": 8006, "interim": "", "since": 1, "was": "", **damage}
+    SecretPlace(str(path)).note(NOTE, note)
+    spec = TokenSpec(tokenid, secret_file=str(path))
+    with Client(options) as client, pytest.raises(OptionError, match=r"is damaged.*remove the note \(\.ci\.rotation\)"):
+        Rotation(client, spec, BEGIN, 2.0, overlap=False).observe()
