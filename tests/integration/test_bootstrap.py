@@ -146,7 +146,8 @@ def sshd(tmp_path: Path, standin: Standin) -> Iterator[str]:
     yield (
         f"node ansible_host={ALIAS} ansible_port={port} ansible_user=root ansible_remote_tmp={tmp_path}/elsewhere/tmp "
         f"ansible_ssh_private_key_file={tmp_path}/key "
-        "ansible_ssh_common_args='-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ControlMaster=no'\n"
+        # In place of Ansible's own, which share connections over a socket: its path may be too long here.
+        "ansible_ssh_args='-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ControlMaster=no'\n"
     )
     server.terminate()
     server.wait()

@@ -76,7 +76,9 @@ class Consumer:
             self.polls += 1
             if self.used[-1:] != [config["token"]]:
                 self.used.append(config["token"])
-            (self.folder / "used").write_text(config["token"])
+            # In one piece: what waits for it may be reading it.
+            (self.folder / "uses").write_text(config["token"])
+            (self.folder / "uses").replace(self.folder / "used")
 
 
 class World:

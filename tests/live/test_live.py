@@ -212,7 +212,7 @@ def test_everything_passes_and_nothing_is_different_afterwards(cluster: Cluster,
 
 @pytest.mark.parametrize(
     ("cluster", "playbooks"),
-    [(("7.4", [101]), ["pool", "token"]), (("9.2", []), ["token", "readers"])],
+    [(("7.4", [101]), ["pool", "token"]), (("9.2", []), ["readers"])],
     indirect=["cluster"],
     ids=["7.4", "9.2, no guests"],
 )

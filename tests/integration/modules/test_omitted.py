@@ -47,7 +47,7 @@ OBJECTS: dict[str, tuple[str, Json, dict[str, tuple[Any, str, Any]]]] = {
 LISTS = {"pve_role": "roles", "pve_group": "groups", "pve_user": "users", "pve_pool": "pools", "pve_token": "tokens"}
 # Options that are no field of an object: how it is treated, or what PVE does not show again.
 NO_FIELDS = {"append", "state", "update_password", "user_password", "allow_move", "allow_lockout"}
-NO_FIELDS |= {"secret_file", "verify_secret", "renew", "return_secret"}
+NO_FIELDS |= {"secret_file", "verify_secret", "renew", "rotate", "return_secret"}
 FIELDS = [(name, field) for name, (_id, _key, fields) in OBJECTS.items() for field in fields]
 
 
