@@ -30,6 +30,15 @@ def test_nothing_is_wrong(cluster: Cluster) -> None:
     assert SECRET not in str(report.as_data())
 
 
+def test_what_a_look_costs(cluster: Cluster) -> None:
+    """docs/doctor.md has the same numbers."""
+    cluster.reader(READER)
+    for path, requests in (None, 5), ("/nodes/ugreen/qemu/100/status/current", 6), ("/vms/100", 7):
+        cluster.simulator.clear_requests()
+        assert cluster.ask(path=path).healthy
+        assert len(cluster.simulator.requests()) == requests, path
+
+
 # -- the form of what one logs in with ---------------------------------------------------------------------------------
 
 
