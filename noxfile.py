@@ -247,7 +247,7 @@ def contract(session: nox.Session) -> None:
     pytest(session, "tests/contract")
 
 
-@nox.session(tags=["tests"])
+@nox.session(tags=["checks"])
 def newest(session: nox.Session) -> None:
     """The newest ansible-core: every module's examples, and the playbook from plan to proof."""
     version = next((version for version in ("3.13", "3.12") if version in pythons()), None)

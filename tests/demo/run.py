@@ -9,7 +9,6 @@ Exits non-zero as soon as a step does not end as it should.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
@@ -105,41 +104,26 @@ class Demo:
         return tasks
 
 
-def give_too_much(simulator: Simulator) -> None:
-    """Do what somebody may do by hand one day: let a reader of one guest manage all of them."""
-    state = simulator.export()
-    for kind, name in (("token", READER), ("user", READER.partition("!")[0])):
-        state["acl"].append({"path": "/vms", "type": kind, "ugid": name, "roleid": "PVEAdmin", "propagate": 1})
-    simulator.load(state)
-    print(f"\n== Meanwhile somebody gives {READER} the role PVEAdmin on /vms")
-
-
 def must(holds: bool, what: str) -> None:
     if not holds:
         sys.exit(f"\n{what}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--too-much", action="store_true", help="give a reader rights behind the playbook's back; then the demo fails"
-    )
-    options = parser.parse_args()
     with Simulator(auth_delay=0) as simulator, tempfile.TemporaryDirectory(prefix="pve-demo-") as folder:
         home = Path(folder)
         demo = Demo(simulator, home)
         print(f"A simulated Proxmox VE cluster (release {simulator.release}) listens on {simulator.base_url}.")
         print(f"The policy is {os.path.relpath(POLICY, ROOT)}; secrets go to a temporary home folder.")
 
-        if not options.too_much:
-            before = simulator.export()
-            demo.step("PLAN: what would be done", "--check", "--diff")
-            must(simulator.export() == before, "Check mode has changed something.")
-            demo.step(
-                f"REFUSED: the same from {STRANGER}, which the policy's firewall would cut off",
-                *("--check", "-e", f"firewall_management_source={STRANGER}"),
-                refused=True,
-            )
+        before = simulator.export()
+        demo.step("PLAN: what would be done", "--check", "--diff")
+        must(simulator.export() == before, "Check mode has changed something.")
+        demo.step(
+            f"REFUSED: the same from {STRANGER}, which the policy's firewall would cut off",
+            *("--check", "-e", f"firewall_management_source={STRANGER}"),
+            refused=True,
+        )
 
         demo.step("APPLY and PROVE: the firewall, and least-privilege readers, each proved with its own secret")
         secrets = sorted(home.glob(".proxmox-*"))
@@ -147,8 +131,6 @@ def main() -> None:
             print(f"   kept: ~/{secret.name}, mode {secret.stat().st_mode & 0o777:04o}")
         must(bool(secrets), "No secret was kept.")
 
-        if options.too_much:
-            give_too_much(simulator)
         tasks = demo.step("AGAIN: nothing to change, and everything still proved")
         must(not any(task["result"].get("changed") for task in tasks), "The second run has changed something.")
         demo.be(AUDITOR, AUDITOR_FILE)

@@ -21,7 +21,7 @@ from ansible_collections.homelab.pve.tests.faults.runner import Runner, _DyingOs
 from ansible_collections.homelab.pve.tests.faults.world import SCENARIOS, Json, Place, Scenario, facts
 
 # Each step of every scenario is taken by hand, with 1; the suite's time is short.
-STRIDE = int(os.environ.get("TEST_STRIDE", "11"))
+STRIDE = int(os.environ.get("TEST_STRIDE", "17"))
 CHOSEN = ("two readers, 9.2", "renew a dead secret, 8.4")
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS if scenario.name in CHOSEN or STRIDE == 1}
 
@@ -196,7 +196,8 @@ def test_a_module_that_is_killed_and_an_answer_that_is_lost_lose_nothing(elsewhe
     for nth, request in enumerate(elsewhere.requests, 1):
         if request.startswith("GET"):
             continue
-        for when in WHEN[nth % STRIDE :: STRIDE]:
+        # Thinned, each request meets one moment.
+        for when in WHEN if STRIDE == 1 else WHEN[nth % len(WHEN) :][:1]:
             elsewhere.reset()
             pid: Future[int] = Future()
             elsewhere.place.cluster.strike(what, when, nth, pid)

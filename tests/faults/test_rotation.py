@@ -17,7 +17,7 @@ PlaceOf = Callable[[str], Place]
 TOKEN, STAND_IN = "joe@pve!old", "joe@pve!old-2"
 STEPS = ("begin", "renew", "end")
 # One of how many cases is tried: all of them take a quarter of an hour.
-THINNED = int(os.environ.get("ROTATION_FAULTS", "80"))
+THINNED = int(os.environ.get("ROTATION_FAULTS", "120"))
 
 
 @dataclass(frozen=True)

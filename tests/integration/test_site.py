@@ -135,10 +135,9 @@ def test_from_plan_to_proof_and_no_change_the_second_time(site: Site) -> None:
     assert proved(again) == ["joe@pve!token", "jane@pve!token"]
 
 
-@pytest.mark.parametrize(("path", "role"), [("/vms", "PVEAdmin"), ("/vms/100", "PVEVMUser")])
-def test_a_reader_with_too_many_rights_fails_the_run(site: Site, path: str, role: str) -> None:
+def test_a_reader_with_too_many_rights_fails_the_run(site: Site) -> None:
     assert site.run(reader("joe"), reader("jane", "/vms/102"), prove="none").returncode == 0
-    site.give("joe@pve!token", path, role)
+    site.give("joe@pve!token", "/vms/100", "PVEVMUser")
     run = site.again()
     assert run.returncode != 0
     assert proved(run) == ["jane@pve!token"], "the others are proved all the same"
@@ -277,13 +276,9 @@ def test_a_delivery_is_foreseen_and_made_once(site: Site, box: Path) -> None:
 # -- what newcomers see --------------------------------------------------------------------------------------------
 
 
-def demo(*arguments: str) -> subprocess.CompletedProcess:
-    env = {**os.environ, "PYTHONPATH": str(TREE)}
-    return subprocess.run([*warm.script(DEMO), *arguments], env=env, capture_output=True, text=True, check=False)
-
-
 def test_the_demo() -> None:
-    done = demo()
+    env = {**os.environ, "PYTHONPATH": str(TREE)}
+    done = subprocess.run(warm.script(DEMO), env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     plan, refused, apply, again, gathered, audited, *life = done.stdout.split("\n== ")[1:]
     for step, done_to_rules, done_to_access in (plan, 18, 18), (apply, 18, 18), (again, "none", "none"):
@@ -312,12 +307,6 @@ def test_the_demo() -> None:
     assert "There is no token labby@pve!phone." in diagnosed
     # The likely cause is the one that is told in the end.
     assert "\n   The token does not exist." in diagnosed
-
-
-def test_the_demo_fails_with_a_proof() -> None:
-    done = demo("--too-much")
-    assert done.returncode != 0
-    assert "NOT PROVED: that vm100-reader@pam!vm100-token" in done.stdout
 
 
 class Page:
