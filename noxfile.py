@@ -7,6 +7,7 @@ there is none. Everything that a session writes goes under .nox, its home folder
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import json
@@ -61,7 +62,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 for name in (".config/pip", ".cache/pip"):  # Where this machine finds packages, and those that it has.
     (HOME / name).parent.mkdir(parents=True, exist_ok=True)
     if (OWNER / name).is_dir() and not (HOME / name).is_symlink():
-        (HOME / name).symlink_to(OWNER / name)
+        with contextlib.suppress(FileExistsError):  # The other track has been faster.
+            (HOME / name).symlink_to(OWNER / name)
 
 
 @functools.cache
