@@ -11,7 +11,6 @@ does what it planned.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import time
 from collections.abc import Collection, Mapping
@@ -19,7 +18,7 @@ from typing import Any, Callable, Protocol
 
 from .client.errors import OptionError, PveError
 from .sealing import KeyPair
-from .secret_file import Place, SecretPlace
+from .secret_file import Place, SecretPlace, digest_of
 
 # The option of a module, and the key of its result.
 KEY = "_keeping"
@@ -198,10 +197,6 @@ class CarriedPlace:
 
 def _lasting(marker: Mapping[str, Any]) -> Options:
     return {name: value for name, value in marker.items() if name not in _BEFORE}
-
-
-def digest_of(secret: str) -> str:
-    return hashlib.sha256(secret.encode("ascii")).hexdigest()
 
 
 # -- the other side ---------------------------------------------------------------------------------------------------

@@ -30,12 +30,21 @@ _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _OWNER_ONLY = 0o600
 
 
+class ContentError(OptionError):
+    """A file is fit for a secret, and holds none, or something besides."""
+
+
+def digest_of(secret: str) -> str:
+    """Return the SHA-256 of a secret, in hexadecimal digits: it tells one from another, and gives none away."""
+    return hashlib.sha256(secret.encode("ascii")).hexdigest()
+
+
 def read_secret(path: str) -> str:
     """Return the token secret kept in ``path`` (``~`` is expanded).
 
     The file is opened first and then judged by its descriptor, so that what is checked is what is read.
-    Raises OptionError when it is missing, a link, not a regular file, somebody else's, open to others,
-    or does not hold exactly one lower-case UUID.
+    Raises OptionError when it is missing, a link, not a regular file, somebody else's or open to others, ContentError
+    when it does not hold exactly one lower-case UUID.
     """
     path = os.path.expanduser(path)
     content = read_own_file(path, path)
@@ -44,7 +53,7 @@ def read_secret(path: str) -> str:
     secret = _secret_in(content)
     if secret is None:
         problem = "does not hold exactly one token secret" if content.strip() else "is empty"
-        raise OptionError(
+        raise ContentError(
             f"{path} {problem}.",
             "Expected is one lower-case UUID and a line end, as PVE showed it when the token was made: "
             "no token id, no quotes, no blanks.",
@@ -131,8 +140,8 @@ class SecretPlace:
         return read_secret(self.path)
 
     def digest(self) -> str:
-        """Return the SHA-256 of the secret, in hexadecimal digits: it tells one from another, and gives none away."""
-        return hashlib.sha256(self.read().encode("ascii")).hexdigest()
+        """Return the digest of the secret."""
+        return digest_of(self.read())
 
     def modified(self) -> float:
         """Return when the secret file was written, in seconds since the epoch; 0 where there is none."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..client.errors import OptionError
 from ..client.options import OPTIONS, ConnectionOptions, check_secret, check_token_id
-from ..secret_file import UUID, read_secret
+from ..secret_file import UUID, ContentError, read_secret
 from .report import Check, failed, passed
 
 _TOKEN = frozenset({"token_id", "token_secret", "token_file"})
@@ -140,12 +140,10 @@ def _wrong_file(path: str) -> Check | None:
         return failed("secret_file_missing", f"There is no file {path}.", mend)
     try:
         read_secret(path)
-    except OptionError as error:
-        # The content is what the texts about whole secrets speak of; all others are about the file.
-        inside = "token secret" in error.message or "is empty" in error.message
-        if not inside:
-            return failed("secret_file_unusable", error.message, error.hint or "Name a file of your own, mode 600.")
+    except ContentError as error:
         return failed("secret_file_content", f"{error.message}{_inside(path)}", f"{error.hint} {_RENEW}")
+    except OptionError as error:
+        return failed("secret_file_unusable", error.message, error.hint or "Name a file of your own, mode 600.")
     return None
 
 
